@@ -1,0 +1,66 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup protos check fix test test-slow lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PROTOS := $(wildcard protos/nocode/vision/v1/*.proto)
+INSTALLED := $(VENV)/.installed
+GENERATED := build/protos/.generated
+# Two OpenMP threads on a shared machine stall at random; one is steady.
+export OMP_NUM_THREADS ?= 1
+# Parallel by process instead.
+TEST_PROCESSES ?= 2
+
+help:  ## Show this list.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: $(INSTALLED) $(GENERATED)  ## Install everything into .venv and generate code.
+
+$(VENV)/bin/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+
+# Byte code is compiled at install: without it every start of torch takes three times as long.
+$(INSTALLED): requirements.lock pyproject.toml | $(VENV)/bin/uv
+	mkdir -p build/protos
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --compile-bytecode -r requirements.lock
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --no-deps -e .
+	touch $@
+
+protos: $(GENERATED)  ## Generate Python code from the protos.
+
+$(GENERATED): $(PROTOS) $(INSTALLED)
+	mkdir -p build/protos
+	$(BIN)/python -m grpc_tools.protoc -Iprotos -I$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+	  --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+	  --python_out=build/protos --grpc_python_out=build/protos --mypy_out=build/protos --mypy_grpc_out=build/protos \
+	  --include_imports --include_source_info --descriptor_set_out=build/image.binpb $(PROTOS)
+	touch $@
+
+lock:  ## Pin the newest versions that pyproject.toml allows.
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --no-emit-index-url --no-emit-find-links --no-header --output-file requirements.lock
+
+check: setup  ## Lint code, types, protos and imports. Writes nothing.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint build/image.binpb --config protos/buf.yaml
+	$(BIN)/buf format --diff --exit-code protos
+	BUF=$(BIN)/buf PY=$(BIN)/python protos/breaking.sh
+
+fix: setup  ## Repair what `check` complains about, as far as a program can.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/buf format --write protos
+
+test: setup  ## Run the tests.
+	$(BIN)/pytest -n $(TEST_PROCESSES)
+
+test-slow: setup  ## Run the tests that train for minutes.
+	$(BIN)/pytest -m slow
+
+clean:  ## Remove what was generated and the data of `make run`.
+	rm -rf build .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
