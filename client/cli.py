@@ -1,0 +1,376 @@
+"""The `nocode-vision` command.
+
+Results go to standard output, progress and errors to standard error. Exit status: 0 success, 1 the
+server refused or the job failed, 2 wrong arguments, 3 no server, 130 stopped waiting.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from client import display
+from client.api import Client
+from client.errors import CallFailed, JobFailed
+from nocode.vision.v1 import (
+    dataset_source_pb2,
+    evaluation_pb2,
+    job_pb2,
+    pipeline_pb2,
+    prediction_pb2,
+)
+
+app = typer.Typer(
+    name="nocode-vision",
+    help="Train image models without writing code, and call them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+IMAGES_A_REQUEST = 16
+
+
+@dataclass
+class Options:
+    """What holds for every command."""
+
+    address: str
+    json: bool
+
+
+_options = Options("", False)
+
+
+@app.callback()
+def options(
+    address: Annotated[
+        str, typer.Option(envvar="NOCODE_ADDRESS", help="HOST:PORT of the gateway.")
+    ] = "127.0.0.1:50050",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Train image models without writing code, and call them."""
+    _options.address = address
+    _options.json = json
+
+
+TaskOption = Annotated[str, typer.Option("--task", "-t", help="E.g. classification.")]
+AllTasks = Annotated[str, typer.Option("--task", "-t", help="Only this task; - means all.")]
+Limit = Annotated[int, typer.Option(min=1, help="At most this many, newest first.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once; see `watch`.")]
+SaveTo = Annotated[
+    Path | None, typer.Option("--save", file_okay=False, help="Folder for the pictures.")
+]
+
+
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help="An archive, a folder, or s3://BUCKET/KEY.")],
+    task: TaskOption = "classification",
+    dataset_id: Annotated[str, typer.Option("--id", help="Id of the data set.")] = "",
+    name: Annotated[str, typer.Option(help="A name for people.")] = "",
+    format: Annotated[str, typer.Option(help="E.g. image_folder; else detected.")] = "",  # noqa: A002
+    no_wait: NoWait = False,
+) -> None:
+    """Import labeled images as a data set."""
+    with _client() as client:
+        job = client.import_dataset(
+            task,
+            _source(client, task, source),
+            dataset_id=dataset_id,
+            display_name=name,
+            format=format,
+        )
+        job = _finish(client, job, no_wait)
+        if job.dataset:
+            dataset = client.dataset(job.dataset)
+            _show(dataset, lambda: display.dataset(dataset))
+
+
+@app.command()
+def train(
+    dataset: Annotated[
+        str, typer.Argument(help="tasks/TASK/datasets/ID, or an existing pipeline.")
+    ],
+    architecture: Annotated[
+        str, typer.Option("--architecture", "-a", help="See `architectures`; else the first.")
+    ] = "",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="FIELD=VALUE, e.g. epoch_count=10.")
+    ] = None,
+    pipeline_id: Annotated[str, typer.Option("--id", help="Id of the pipeline.")] = "",
+    name: Annotated[str, typer.Option(help="A name for people.")] = "",
+    group_by: Annotated[str, typer.Option(help="column:NAME or path:REGEX.")] = "",
+    no_wait: NoWait = False,
+    save: SaveTo = None,
+) -> None:
+    """Train a model on a data set, and measure it on images held out."""
+    with _client() as client:
+        pipeline_name = dataset
+        if "/pipelines/" not in dataset:
+            task = _task_of(dataset)
+            if not architecture:
+                first: Any = client.list("architectures", task, 1)[0]
+                architecture = first.name
+            pipeline = pipeline_pb2.Pipeline(
+                display_name=name,
+                architecture=architecture,
+                dataset=dataset,
+                training_config=_training_config(settings or []),
+                split_config=pipeline_pb2.SplitConfig(group_by=group_by),
+            )
+            pipeline_name = client.create_pipeline(task, pipeline, pipeline_id=pipeline_id).name
+        job = _finish(client, client.train(pipeline_name), no_wait)
+        if job.model:
+            model = client.model(job.model)
+            _show(model, lambda: display.model(model))
+            _save(client, job.name, model.evaluation, save)
+
+
+@app.command()
+def watch(job: Annotated[str, typer.Argument(help="tasks/TASK/jobs/ID.")]) -> None:
+    """Follow a job until it ends."""
+    with _client() as client:
+        _finish(client, client.job(job), no_wait=False)
+        ended = client.job(job)
+        _show(ended, lambda: display.job(ended))
+
+
+@app.command()
+def cancel(job: Annotated[str, typer.Argument(help="tasks/TASK/jobs/ID.")]) -> None:
+    """Stop a job."""
+    with _client() as client:
+        stopped = client.cancel(job)
+        _show(stopped, lambda: display.job(stopped))
+
+
+@app.command()
+def evaluate(
+    name: Annotated[str, typer.Argument(help="A model or a pipeline.")],
+    subset: Annotated[str, typer.Option(help="train, val or test; else test.")] = "",
+    dataset: Annotated[str, typer.Option(help="Another data set to measure on.")] = "",
+    no_wait: NoWait = False,
+    save: SaveTo = None,
+) -> None:
+    """Measure a model on images."""
+    with _client() as client:
+        job = _finish(client, client.evaluate(name, subset, dataset), no_wait)
+        if job.HasField("evaluation"):
+            _show(job.evaluation, lambda: display.evaluation(job.evaluation))
+            _save(client, job.name, job.evaluation, save)
+
+
+@app.command()
+def predict(
+    name: Annotated[str, typer.Argument(help="A model or a pipeline.")],
+    images: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Images.")],
+    overlay: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Folder for pictures of the answers.")
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=0, help="Likeliest classes to name.")] = 0,
+) -> None:
+    """Ask a model what it sees in images."""
+    wanted = prediction_pb2.PredictOptions(overlay=overlay is not None, top_k=top_k)
+    response = prediction_pb2.PredictResponse()
+    with _client() as client:
+        for start in range(0, len(images), IMAGES_A_REQUEST):
+            batch = [path.read_bytes() for path in images[start : start + IMAGES_A_REQUEST]]
+            response.MergeFrom(client.predict(name, batch, wanted))
+    if overlay is not None:
+        overlay.mkdir(parents=True, exist_ok=True)
+        for path, prediction in zip(images, response.predictions, strict=True):
+            if prediction.overlay_png:
+                target = _unused(overlay / f"{path.stem}.png")
+                target.write_bytes(prediction.overlay_png)
+                display.note(f"Saved {target}")
+            prediction.ClearField("overlay_png")
+    _show(response, lambda: display.predictions(images, response))
+    if any(prediction.HasField("error") for prediction in response.predictions):
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="A model or a pipeline.")],
+    output: Annotated[Path, typer.Option("--output", "-o", dir_okay=False, help="File to write.")],
+    format: Annotated[str, typer.Option(help="onnx or safetensors.")] = "onnx",  # noqa: A002
+) -> None:
+    """Write a model in another format, and save the file."""
+    with _client() as client:
+        job = _finish(client, client.export(name, format), no_wait=False)
+        client.download(job.name, job.export.uri, output)
+        _show(job.export, lambda: display.note(f"Saved {output}"))
+
+
+@app.command()
+def delete(name: Annotated[str, typer.Argument(help="A data set, pipeline or model.")]) -> None:
+    """Delete a data set, a pipeline or a model."""
+    with _client() as client:
+        client.delete(name)
+
+
+@app.command()
+def datasets(task: AllTasks = "-", limit: Limit = 20) -> None:
+    """List data sets."""
+    _list("datasets", task, limit)
+
+
+@app.command()
+def pipelines(task: AllTasks = "-", limit: Limit = 20) -> None:
+    """List pipelines."""
+    _list("pipelines", task, limit)
+
+
+@app.command()
+def jobs(task: AllTasks = "-", limit: Limit = 20) -> None:
+    """List jobs."""
+    _list("jobs", task, limit)
+
+
+@app.command()
+def models(task: AllTasks = "-", limit: Limit = 20) -> None:
+    """List models."""
+    _list("models", task, limit)
+
+
+@app.command()
+def architectures(
+    name: Annotated[str, typer.Argument(help="Show the settings of this one.")] = "",
+    task: AllTasks = "-",
+) -> None:
+    """List what can be trained; with a name, its settings."""
+    with _client() as client:
+        found: list[Any] = client.list("architectures", task, 1000)
+    if not name:
+        _show_all(found, lambda: display.listing("architectures", found))
+        return
+    by_name = {architecture.name: architecture for architecture in found}
+    if name not in by_name:
+        raise typer.BadParameter(f"{name} is none of {', '.join(by_name)}.")
+    _show(by_name[name], lambda: display.settings(by_name[name]))
+
+
+def main() -> None:
+    """Run the command; every foreseeable failure is one message and an exit status."""
+    try:
+        app()
+    except JobFailed as error:
+        display.failure(error.message, error.reason, error.log)
+        sys.exit(1)
+    except CallFailed as error:
+        display.failure(error.message, error.reason)
+        sys.exit(3 if error.unreachable else 1)
+    except OSError as error:
+        display.failure(f"{error.filename or ''}: {error.strerror or error}")
+        sys.exit(1)
+
+
+@contextmanager
+def _client() -> Iterator[Client]:
+    with Client(_options.address) as client:
+        yield client
+
+
+def _source(client: Client, task: str, source: str) -> dataset_source_pb2.DatasetSource:
+    if source.startswith("s3://"):
+        return dataset_source_pb2.DatasetSource(uri=source)
+    path = Path(source)
+    if not path.exists():
+        raise typer.BadParameter(f"{source} is neither a file, nor a folder, nor an s3:// address.")
+    with display.upload_bar(path) as progress:
+        return dataset_source_pb2.DatasetSource(upload=client.upload(task, path, progress))
+
+
+def _finish(client: Client, job: job_pb2.Job, no_wait: bool) -> job_pb2.Job:
+    """Follow a job with a bar until it has succeeded; with `no_wait`, only name it."""
+    if no_wait:
+        _show(job, lambda: display.note(f"{job.name}\nFollow it: nocode-vision watch {job.name}"))
+        return job
+    try:
+        last = display.follow(client.watch(job.name))
+    except KeyboardInterrupt:
+        display.note(
+            f"The job goes on. Come back with: nocode-vision watch {job.name}\n"
+            f"Stop it with: nocode-vision cancel {job.name}"
+        )
+        raise typer.Exit(130) from None
+    display.findings(last.findings)
+    if last.state != job_pb2.Job.STATE_SUCCEEDED:
+        raise JobFailed(last)
+    return last
+
+
+def _training_config(settings: Iterable[str]) -> pipeline_pb2.TrainingConfig:
+    """Parse FIELD=VALUE as the contract's types say."""
+    config = pipeline_pb2.TrainingConfig()
+    fields = pipeline_pb2.TrainingConfig.DESCRIPTOR.fields_by_name
+    for setting in settings:
+        field, _, value = setting.partition("=")
+        if field not in fields:
+            raise typer.BadParameter(f"--set {setting}: the fields are {', '.join(fields)}.")
+        kind = type(getattr(config, field))
+        try:
+            setattr(config, field, kind(value))
+        except ValueError:
+            raise typer.BadParameter(
+                f"--set {setting}: {field} takes {'a number' if kind is float else 'an integer'}."
+            ) from None
+    return config
+
+
+def _task_of(name: str) -> str:
+    parts = name.split("/")
+    if len(parts) != 4 or parts[0] != "tasks":
+        raise typer.BadParameter(f"{name} is not of the form tasks/TASK/datasets/ID.")
+    return parts[1]
+
+
+def _list(collection: str, task: str, limit: int) -> None:
+    with _client() as client:
+        found = client.list(collection, task, limit)
+    _show_all(found, lambda: display.listing(collection, found))
+
+
+def _save(
+    client: Client, job: str, evaluation: evaluation_pb2.Evaluation, folder: Path | None
+) -> None:
+    """Save the plots of an evaluation; every picture's path is printed."""
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for plot in evaluation.plots:
+        path = client.download(job, plot.uri, folder / plot.uri.rsplit("/", 1)[-1])
+        display.note(f"Saved {path}  ({plot.title})")
+
+
+def _unused(path: Path) -> Path:
+    """Return `path`, or one with a number if it exists: two images may share a name."""
+    candidate, number = path, 1
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return candidate
+
+
+def _show(message: Message, as_text: Callable[[], None]) -> None:
+    if _options.json:
+        print(json_format.MessageToJson(message, preserving_proto_field_name=True))  # noqa: T201
+    else:
+        as_text()
+
+
+def _show_all(messages: list[Message], as_text: Callable[[], None]) -> None:
+    if _options.json:
+        for message in messages:
+            print(  # noqa: T201
+                json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None)
+            )
+    else:
+        as_text()
