@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 MIB = 1024**2
 GIB = 1024**3
@@ -38,6 +38,9 @@ class ServerSettings(_Settings):
     port: int = Field(0, ge=0, le=65535, description="gRPC port; 0 means any free one.")
     metrics_port: int = Field(0, ge=0, le=65535, description="Prometheus port; 0 means any.")
     max_message_bytes: int = Field(64 * MIB, ge=MIB, description="Largest gRPC message.")
+    max_connection_age_s: float = Field(
+        300.0, gt=0, description="Clients reconnect after so long, and find new replicas."
+    )
     drain_s: float = Field(20.0, ge=0, description="Seconds that calls have to end at a stop.")
     ready_file: Path | None = Field(
         None, description="Where to write the ports, as JSON, once the server listens."
@@ -87,4 +90,7 @@ def load(kind: type[S]) -> S:
             field = kind.model_fields.get(str(problem["loc"][0]))
             help_line = f" {field.description}" if field and field.description else ""
             print(f"  {variable}: {problem['msg']}.{help_line}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2) from None
+    except SettingsError as error:  # a list or an object that is not JSON
+        print(f"The settings are wrong:\n  {error}: {error.__cause__}.", file=sys.stderr)  # noqa: T201
         raise SystemExit(2) from None
