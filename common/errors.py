@@ -73,5 +73,9 @@ class StorageUnavailable(DomainError):
     """The bucket does not answer; a retry may help."""
 
 
+class BackendUnavailable(DomainError):
+    """A service behind the gateway does not answer; a retry may help."""
+
+
 class Internal(DomainError):
     """Work went wrong in a way that the caller cannot mend, and that is named all the same."""
