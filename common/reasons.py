@@ -25,6 +25,7 @@ class Reason(StrEnum):
     RESOURCE_NOT_FOUND = auto()
     RESOURCE_EXISTS = auto()
     RESOURCE_CHANGED = auto()
+    INTERNAL = auto()
 
     # Storage.
     STORAGE_UNAVAILABLE = auto()

@@ -1,0 +1,63 @@
+"""Logs: one JSON object a line on standard error, with the ids of the request and job at work."""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
+"""`x-request-id` of the call that the running code serves; empty outside a call."""
+
+job_name: contextvars.ContextVar[str] = contextvars.ContextVar("job_name", default="")
+"""Name of the job that the running code works on; empty outside one."""
+
+_STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one line of JSON; what was passed as `extra` becomes fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, without its end."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if request := request_id.get():
+            line["request_id"] = request
+        if job := job_name.get():
+            line["job"] = job
+        line.update(
+            (key, value) for key, value in vars(record).items() if key not in _STANDARD_ATTRIBUTES
+        )
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def set_up(level: str) -> None:
+    """Send all logs of this process to standard error as JSON.
+
+    Args:
+        level: `DEBUG`, `INFO`, `WARNING` or `ERROR`.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
+
+
+def for_people(line: str) -> str:
+    """Turn a line of a log into text for a person; what is not ours is returned as it is."""
+    try:
+        record = json.loads(line)
+        text = f"{record['time'][11:19]} {record['level']} {record['message']}"
+    except (ValueError, TypeError, KeyError):
+        return line
+    return f"{text}\n{record['exception']}" if "exception" in record else text
