@@ -1,0 +1,259 @@
+"""Pictures of measurements, as PNG.
+
+The same numbers give the same bytes. Every picture says in its heading what it shows, on how
+much data, and is readable from two classes to a thousand.
+
+Shape letters: C classes, B bins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.colors import PowerNorm
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from common.metrics import figures
+from common.metrics.figures import BLUE, GREEN, GREY, ORANGE, SERIES, VERMILION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from common.metrics.classification import Reliability
+    from nocode.vision.v1 import evaluation_pb2 as pb
+
+MAX_BAR_CLASSES = 40
+_CELLS_WITH_PERCENT = 12
+_CELLS_WITH_COUNT = 30
+_LABELS_ALONG_A_SIDE = 60
+_SHEET_COLUMNS = 5
+_THUMBNAIL_PX = 220
+
+
+def confusion_matrix(matrix: pb.ConfusionMatrix) -> bytes:
+    """Draw how often each class was taken for another.
+
+    Colour is the fraction of the row, so that rare classes show as clearly as frequent ones;
+    numbers are counts, as far as they fit.
+    """
+    counts_CC = np.array([row.counts for row in matrix.rows], dtype=np.int64)
+    class_count = len(counts_CC)
+    totals_C1 = counts_CC.sum(axis=1, keepdims=True)
+    share_CC = counts_CC / np.maximum(totals_C1, 1)
+    cell_in = 0.62 if class_count <= _CELLS_WITH_PERCENT else 0.42
+    side_in = min(max(cell_in * class_count, 2.6), 15)
+    made = figures.figure(side_in + 3.2, side_in + 2.4)
+    axes = made.add_subplot()
+    # Without numbers, a square root makes rare confusions visible.
+    norm = PowerNorm(1 if class_count <= _CELLS_WITH_COUNT else 0.5, vmin=0, vmax=1)
+    picture = axes.imshow(share_CC, cmap="Blues", norm=norm, interpolation="nearest")
+    figures.title(
+        axes,
+        "Confusion matrix",
+        f"{counts_CC.sum():,} images, {np.trace(counts_CC):,} on the diagonal are right",
+    )
+    step = -(-class_count // _LABELS_ALONG_A_SIDE)
+    shown = np.arange(0, class_count, step)
+    names = figures.labels(matrix.class_names)
+    font_size = float(np.clip(side_in / len(shown) * 34, 5, 10))
+    ticks = [names[index] for index in shown]
+    axes.set_xticks(shown, ticks, rotation=90 if class_count > 4 else 0, fontsize=font_size)
+    axes.set_yticks(shown, ticks, fontsize=font_size)
+    for tick in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        tick.set_parse_math(False)
+    axes.set_xlabel("Predicted class" + (f" (one in {step} is named)" if step > 1 else ""))
+    axes.set_ylabel("True class")
+    axes.tick_params(length=0)
+    bar = made.colorbar(picture, ax=axes, shrink=0.8, aspect=30, pad=0.02)
+    bar.set_label("Fraction of the true class")
+    bar.outline.set_visible(False)
+    if class_count <= _CELLS_WITH_COUNT:
+        _write_cells(axes, counts_CC, share_CC)
+    return figures.png(made)
+
+
+def _write_cells(axes: Axes, counts_CC: np.ndarray, share_CC: np.ndarray) -> None:
+    with_percent = len(counts_CC) <= _CELLS_WITH_PERCENT
+    for row, column in zip(*np.nonzero(counts_CC), strict=True):
+        count, share = counts_CC[row, column], share_CC[row, column]
+        axes.text(
+            column,
+            int(row),
+            f"{count:,}\n{share:.0%}" if with_percent else str(count),
+            ha="center",
+            va="center",
+            fontsize=9 if with_percent else 7,
+            color="white" if share > 0.5 else "black",
+        )
+
+
+def per_class(classes: Sequence[pb.ClassificationMetrics.ClassMetrics]) -> bytes:
+    """Draw precision, recall and F1 of each class, the worst on top.
+
+    Of more than `MAX_BAR_CLASSES` classes only those with the lowest F1 are drawn.
+    """
+    names = figures.labels([one.class_name for one in classes], limit=30)
+    order = sorted(range(len(classes)), key=lambda index: (classes[index].f1, index))
+    order = order[:MAX_BAR_CLASSES]
+    rows = np.arange(len(order))
+    made = figures.figure(8.5, 1.6 + 0.42 * len(order))
+    axes = made.add_subplot()
+    for offset, (field, colour) in enumerate(
+        [("precision", BLUE), ("recall", ORANGE), ("f1", GREEN)]
+    ):
+        axes.barh(
+            rows + (offset - 1) * 0.27,
+            [getattr(classes[index], field) for index in order],
+            height=0.27,
+            color=colour,
+            label=field.capitalize(),
+        )
+    for row, index in zip(rows, order, strict=True):
+        axes.text(1.01, float(row), f"{classes[index].f1:.3f}", va="center", fontsize=8)
+    axes.text(1.01, -0.75, "F1", va="bottom", fontsize=8, fontweight="bold")
+    below = "Worst first; in brackets the number of images"
+    if len(order) < len(classes):
+        below = f"The {len(order)} of {len(classes)} classes with the lowest F1; " + below.lower()
+    figures.title(axes, "Precision, recall and F1 by class", below)
+    axes.set_yticks(rows, [f"{names[index]} ({classes[index].support:,})" for index in order])
+    for tick in axes.get_yticklabels():
+        tick.set_parse_math(False)
+        tick.set_fontsize(9)
+    axes.set_ylim(len(order) - 0.4, -0.6)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("Fraction")
+    axes.grid(axis="x", color="#DDDDDD", linewidth=0.8)
+    axes.set_axisbelow(True)
+    figures.plain(axes)
+    made.legend(loc="outside lower center", ncols=3, frameon=False)
+    return figures.png(made)
+
+
+def reliability_diagram(bins: Reliability) -> bytes:
+    """Draw accuracy against confidence: on the diagonal, a probability means what it says."""
+    edges = np.linspace(0, 1, len(bins.count_B) + 1)
+    middles, width = (edges[:-1] + edges[1:]) / 2, edges[1]
+    made = figures.figure(6.2, 6.8)
+    upper, lower = made.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    accuracy_B = np.nan_to_num(bins.accuracy_B)
+    upper.bar(middles, accuracy_B, width * 0.94, color=BLUE, label="Accuracy in a bin")
+    filled = bins.count_B > 0
+    upper.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1, label="Perfectly calibrated")
+    upper.plot(
+        bins.confidence_B[filled],
+        bins.accuracy_B[filled],
+        "o",
+        color=ORANGE,
+        markeredgecolor="black",
+        markersize=5,
+        label="Mean confidence in it",
+    )
+    error = bins.expected_calibration_error
+    figures.title(upper, "Reliability", f"Expected calibration error {error:.3f}; 0 is perfect")
+    upper.set_ylabel("Fraction classified right")
+    upper.set_ylim(0, 1.02)
+    lower.bar(middles, bins.count_B, width * 0.94, color=GREY)
+    lower.set_ylabel("Images")
+    lower.set_xlim(0, 1)
+    lower.set_xlabel("Confidence: probability of the predicted class")
+    for axes in (upper, lower):
+        figures.plain(axes)
+    handles, names = upper.get_legend_handles_labels()
+    made.legend(handles, names, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    return figures.png(made)
+
+
+def training_curves(history: Sequence[Mapping[str, float]]) -> bytes:
+    """Draw what was measured after each epoch: a panel for losses, rates, and all else.
+
+    Args:
+        history: The metrics of each epoch, oldest first; their names as in `JobHistoryEntry`.
+    """
+    names = sorted({name for metrics in history for name in metrics})
+    panels = {
+        "Loss": [name for name in names if name.endswith("loss")],
+        "Validation": [n for n in names if n.startswith("val_") and not n.endswith("loss")],
+        "Learning rate": [name for name in names if name.endswith("learning_rate")],
+    }
+    panels = {heading: members for heading, members in panels.items() if members}
+    made = figures.figure(4.6 * max(len(panels), 1), 3.8)
+    epochs = np.arange(1, len(history) + 1)
+    for number, (heading, members) in enumerate(panels.items(), start=1):
+        axes = made.add_subplot(1, len(panels), number)
+        for colour, name in zip(SERIES * len(members), members, strict=False):
+            values = [metrics.get(name, np.nan) for metrics in history]
+            axes.plot(epochs, values, marker=".", color=colour, label=name.replace("_", " "))
+        figures.title(axes, heading)
+        axes.set_xlabel("Epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(color="#DDDDDD", linewidth=0.8)
+        figures.plain(axes)
+        if len(members) > 1 or heading == "Validation":
+            axes.legend(frameon=False, fontsize=9)
+    return figures.png(made)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """An image on a sheet.
+
+    Attributes:
+        image_HW3: uint8, of any size; made smaller to fit.
+        predicted: Line under it, e.g. `cat, 98 %`.
+        right: Whether that is right.
+        true: Line under that.
+        file: Last line.
+    """
+
+    image_HW3: NDArray[np.uint8]
+    predicted: str
+    right: bool
+    true: str
+    file: str
+
+
+def image_sheet(heading: str, below: str, tiles: Iterable[Tile]) -> bytes:
+    """Draw images in rows, each with what was predicted, what is true, and its file.
+
+    Args:
+        heading: What the images have in common.
+        below: One line more about them.
+        tiles: At least one. Taken one by one, so that only small copies are kept.
+    """
+    thumbnails = []
+    for tile in tiles:
+        image = Image.fromarray(tile.image_HW3)
+        image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.LANCZOS)
+        thumbnails.append((tile, np.asarray(image)))
+    columns = min(_SHEET_COLUMNS, len(thumbnails))
+    rows = -(-len(thumbnails) // columns)
+    made = figures.figure(max(2.3 * columns, 5.5), 2.75 * rows + 0.8)
+    made.suptitle(heading, x=0.02, ha="left", fontsize=13, fontweight="bold")
+    made.supxlabel(below, x=0.02, ha="left", fontsize=9, color="#444444")
+    for number, (tile, thumbnail_HW3) in enumerate(thumbnails, start=1):
+        axes = made.add_subplot(rows, columns, number)
+        axes.imshow(thumbnail_HW3, interpolation="nearest")
+        height, width, _ = thumbnail_HW3.shape
+        side = max(height, width)
+        # A square with the image at its foot, so that lines of text stand in rows.
+        axes.set_xlim((width - side) / 2 - 0.5, (width + side) / 2 - 0.5)
+        axes.set_ylim(height - 0.5, height - side - 0.5)
+        axes.set_axis_off()
+        lines = [
+            (tile.predicted, BLUE if tile.right else VERMILION),
+            (tile.true, "black"),
+            (figures.label(tile.file, limit=30), GREY),
+        ]
+        for line, (text, colour) in enumerate(lines):
+            axes.annotate(
+                text, (0.5, 0), (0, -4 - 11 * line), xycoords="axes fraction",
+                textcoords="offset points", ha="center", va="top", fontsize=8, color=colour,
+                parse_math=False,
+            )  # fmt: skip
+    return figures.png(made)
