@@ -36,5 +36,11 @@ class Task(ABC):
         """
 
     @abstractmethod
+    def renumber(
+        self, annotation: Mapping[str, Any], index_of: Mapping[int, int]
+    ) -> dict[str, Any]:
+        """Return the annotation with each class index replaced, once unused classes are gone."""
+
+    @abstractmethod
     def learner(self) -> Learner:
         """Make the half of the task that needs torch; imports it."""

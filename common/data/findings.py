@@ -1,0 +1,211 @@
+"""What can be noticed about a data set: one table of stable ids, and a report that collects them.
+
+An id may be added; one is never given another meaning. The ids of files that are no usable image
+are those of `common.data.images.ImageError`.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nocode.vision.v1 import finding_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+INFO = finding_pb2.Finding.SEVERITY_INFO
+WARNING = finding_pb2.Finding.SEVERITY_WARNING
+ERROR = finding_pb2.Finding.SEVERITY_ERROR
+
+MAX_EXAMPLES = 20
+_MAX_EXAMPLE_LENGTH = 300
+
+# Id: severity, and a message for a person, in which the values given to `Report.add` are filled in.
+# How many and which files are meant is said by the finding's count and examples.
+FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
+    # Something was left out.
+    "IMAGE_EMPTY_FILE": (ERROR, "Image files without a byte were left out. Upload them again."),
+    "IMAGE_NOT_AN_IMAGE": (
+        ERROR,
+        "Files among the images that are no image of a known kind (JPEG, PNG, WebP, BMP, GIF, "
+        "TIFF) were left out. Convert or remove them.",
+    ),
+    "IMAGE_UNDECODABLE": (
+        ERROR,
+        "Damaged images were left out. Open them in an image program and save them anew, or "
+        "remove them.",
+    ),
+    "IMAGE_TRUNCATED": (
+        ERROR,
+        "Images that end before their last pixel were left out. Copy them anew from where they "
+        "came from.",
+    ),
+    "IMAGE_TOO_LARGE": (
+        ERROR,
+        "Images of more than {max_pixels} pixels were left out. Make them smaller.",
+    ),
+    "IMAGES_WITHOUT_LABEL": (
+        ERROR,
+        "Images outside the class folders were left out. Move each into the folder of its class.",
+    ),
+    "IMAGES_NOT_LISTED": (
+        ERROR,
+        "Images that no table lists were left out. Add a row for each, or remove them.",
+    ),
+    "LISTED_FILES_MISSING": (
+        ERROR,
+        "Rows that name no file of the archive, or more than one, were left out. Correct the "
+        "names, or add the files.",
+    ),
+    "ROWS_WITHOUT_LABEL": (ERROR, "Rows without a label were left out. Fill it in."),
+    "CLASSES_WITHOUT_IMAGES": (
+        ERROR,
+        "Classes without a usable image were left out. Repair their images, or add some.",
+    ),
+    # Something looks wrong.
+    "CONFLICTING_LABELS": (
+        WARNING,
+        "The same image occurs under more than one label, so that no model can be right on all "
+        "of them. Keep it under the true one only.",
+    ),
+    "CONFLICTING_LABELS_NEAR": (
+        WARNING,
+        "Images look the same as another under another label. Check their labels.",
+    ),
+    "DUPLICATES_ACROSS_SPLITS": (
+        WARNING,
+        "Images of one given split are also, or nearly, in another, so that results will look "
+        "better than they are. Keep each in one split only.",
+    ),
+    "CLASS_TOO_SMALL": (
+        WARNING,
+        "Classes with fewer than {minimum} images cannot be trained, validated and tested. Add "
+        "images of them.",
+    ),
+    "CLASS_NOT_IN_TRAIN": (
+        WARNING,
+        "Classes without an image to train on cannot be learned. Add images of them, or move some "
+        "to the train split.",
+    ),
+    "CLASS_NOT_IN_TEST": (
+        WARNING,
+        "Classes without an image to test on are left out of the results. Add images of them.",
+    ),
+    "GROUPS_ACROSS_SPLITS": (
+        WARNING,
+        "Images of one given split belong to the same group as images of another, so that results "
+        "will look better than they are. Keep each group in one split only.",
+    ),
+    "CLASS_NAMES_ALIKE": (
+        WARNING,
+        "Classes have names that differ only in capitals or spaces. If they mean the same, name "
+        "them the same.",
+    ),
+    "CLASS_IMBALANCE": (
+        WARNING,
+        "The largest class has {ratio} times the images of the smallest, which will be recognized "
+        "less well. Add images of rare classes.",
+    ),
+    "EXACT_DUPLICATES": (
+        WARNING,
+        "Images are byte for byte the same as another. Copies stay in one split; remove them to "
+        "save time.",
+    ),
+    "NEAR_DUPLICATES": (
+        WARNING,
+        "Images look the same as another, e.g. resized or saved anew. Copies stay in one split; "
+        "remove them if they add nothing.",
+    ),
+    "EMPTY_FOLDERS": (WARNING, "Folders are empty. Add the images that are missing."),
+    "NESTED_ARCHIVES": (
+        WARNING,
+        "Archives inside the archive were not opened. If they hold data, unpack them first.",
+    ),
+    # Good to know.
+    "SPLIT_SHARES_MISSED": (
+        INFO,
+        "The shares of train, val and test are {shares} instead of {fractions}: small classes are "
+        "on every side, and images that belong together stay together.",
+    ),
+    "CLASS_NOT_IN_VAL": (
+        INFO,
+        "Classes without a validation image have no say in which epoch is kept. Add images of "
+        "them.",
+    ),
+    "GROUP_UNKNOWN": (
+        INFO,
+        "Images to which group_by gives no group were divided one by one.",
+    ),
+    "ROWS_REPEATED": (INFO, "Rows that repeat an earlier one were left out."),
+    "TABLES_IGNORED": (INFO, "Tables without columns for file and label were not read."),
+    "EXIF_ROTATED": (
+        INFO,
+        "Images are stored turned or mirrored, with a note (EXIF) of how to show them. They are "
+        "turned upright whenever they are read.",
+    ),
+    "GREY_IMAGES": (INFO, "Grey images are read with three equal channels."),
+    "ALPHA_IMAGES": (INFO, "Images have transparency. It is read as white."),
+    "DEEP_IMAGES": (INFO, "Images have more than 8 bits a channel. The upper 8 are read."),
+    "CMYK_IMAGES": (INFO, "Images have the colours of print (CMYK). They are read as RGB."),
+    "MIXED_SIZES": (
+        INFO,
+        "The images have different sizes, from {smallest} to {largest} pixels. They are resized "
+        "to one size to train.",
+    ),
+}
+
+
+@dataclass(slots=True)
+class _Noticed:
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+    values: dict[str, object] = field(default_factory=dict)
+
+
+class Report:
+    """Collects findings; memory does not grow with the number of files."""
+
+    def __init__(self) -> None:
+        self._noticed: dict[str, _Noticed] = {}
+
+    def add(
+        self,
+        finding_id: str,
+        examples: str | Iterable[str],
+        *,
+        count: int | None = None,
+        **values: object,
+    ) -> None:
+        """Add one file, class or object, or several, to what was noticed under `finding_id`.
+
+        Args:
+            finding_id: A key of `FINDINGS`.
+            examples: The first of all that are added are kept.
+            count: How many are added; by default, as many as there are examples.
+            **values: For the message.
+        """
+        noticed = self._noticed.setdefault(finding_id, _Noticed())
+        added = 0
+        for example in [examples] if isinstance(examples, str) else examples:
+            added += 1
+            if len(noticed.examples) < MAX_EXAMPLES:
+                noticed.examples.append(example[:_MAX_EXAMPLE_LENGTH])
+        noticed.count += added if count is None else count
+        noticed.values.update(values)
+
+    def findings(self) -> list[finding_pb2.Finding]:
+        """Return what was noticed, most severe first, in the order of the table."""
+        found = [
+            finding_pb2.Finding(
+                id=finding_id,
+                severity=severity,
+                count=noticed.count,
+                message=template.format(**noticed.values),
+                examples=noticed.examples,
+            )
+            for finding_id, (severity, template) in FINDINGS.items()
+            if (noticed := self._noticed.get(finding_id)) and noticed.count
+        ]
+        return sorted(found, key=operator.attrgetter("severity"), reverse=True)

@@ -1,0 +1,44 @@
+"""Image classification: one class for each image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from common.data.formats.csv_table import CsvTable
+from common.data.formats.image_folder import ImageFolder
+from common.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from common.data.formats import Format
+    from common.training.learner import Learner
+
+
+class ClassificationTask(Task):
+    """An annotation is `{"label": index}`."""
+
+    name = "classification"
+
+    @property
+    def formats(self) -> Sequence[Format]:
+        """Folders, or a table."""
+        return (ImageFolder(), CsvTable())
+
+    def classes_of(self, annotation: Mapping[str, Any]) -> Mapping[int, int]:
+        """An image shows its one class, once."""
+        return {annotation["label"]: 1}
+
+    def renumber(
+        self, annotation: Mapping[str, Any], index_of: Mapping[int, int]
+    ) -> dict[str, Any]:
+        """Replace the label."""
+        return {"label": index_of[annotation["label"]]}
+
+    def learner(self) -> Learner:
+        """Make the half that needs torch."""
+        from services.classification.learner import (  # noqa: PLC0415 - brings torch with it
+            ClassificationLearner,
+        )
+
+        return ClassificationLearner()
