@@ -1,0 +1,115 @@
+"""Child processes: started with a log, ended by their id, and never left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+# Run by a bare Python in the child: asks the kernel to kill it when its parent dies, then becomes
+# the command. The second line covers a parent that died before the request was made. Code that runs
+# between fork and exec in this process instead could deadlock, as this process may have threads.
+_DIE_WITH_PARENT = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
+os.getppid() == int(sys.argv[1]) or sys.exit(1)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+class ProcessFailed(Exception):
+    """A child process ended, or was not ready in time; the message ends with its log's tail."""
+
+
+class Process:
+    """One child process.
+
+    On Linux it dies with the thread that started it, even if this process is killed: start it from
+    a thread that lives as long as it should, such as the main thread.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.log = log
+        if sys.platform == "linux":
+            shim = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
+            command = [*shim, *command]
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            self._child = subprocess.Popen(
+                command,
+                cwd=REPOSITORY,
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C in a terminal goes to the foreground group; children are ended in order.
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._child.pid
+
+    @property
+    def exit_status(self) -> int | None:
+        """None while it runs; negative if a signal ended it."""
+        return self._child.poll()
+
+    def check(self) -> None:
+        """Raise `ProcessFailed` if the process has ended."""
+        status = self.exit_status
+        if status is not None:
+            raise ProcessFailed(f"{self.name} ended with status {status}. {self.tail()}")
+
+    def tail(self, line_count: int = 20) -> str:
+        """Return the log's last lines, with its path."""
+        lines = self.log.read_text(errors="replace").splitlines()[-line_count:]
+        return "\n  ".join([f"The end of {self.log}:", *lines])
+
+    def stop(self, grace_s: float = 30.0) -> None:
+        """Ask it to end (SIGTERM); kill it if it has not ended within `grace_s`."""
+        if self.exit_status is None:
+            self._child.terminate()
+            try:
+                self._child.wait(grace_s)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """End it at once, as a crash would (SIGKILL)."""
+        if self.exit_status is None:
+            self._child.send_signal(signal.SIGKILL)
+            self._child.wait()
+
+
+def wait_until_ready(process: Process, ready_file: Path, deadline_s: float) -> bytes:
+    """Return what a server wrote to its ready file.
+
+    Raises:
+        ProcessFailed: It ended first, or took longer than `deadline_s`.
+    """
+    give_up = time.monotonic() + deadline_s
+    while time.monotonic() < give_up:
+        process.check()
+        if ready_file.exists() and (content := ready_file.read_bytes()):
+            return content
+        time.sleep(0.02)
+    raise ProcessFailed(f"{process.name} was not ready within {deadline_s:g} s. {process.tail()}")

@@ -1,0 +1,37 @@
+"""What tests of all parts share: a real S3 server, and a fresh bucket for each test."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+from common.storage.bucket import Bucket
+from deploy.local.embedded_s3 import EmbeddedS3
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from common.settings import StorageSettings
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[EmbeddedS3]:
+    """A real S3 server; each test process has its own."""
+    with EmbeddedS3() as server:
+        yield server
+
+
+@pytest.fixture
+def storage_settings(s3: EmbeddedS3) -> StorageSettings:
+    """How to reach a bucket that nobody else uses."""
+    settings = s3.settings.model_copy(update={"s3_bucket": f"test-{secrets.token_hex(8)}"})
+    Bucket(settings).make()
+    return settings
+
+
+@pytest.fixture
+def bucket(storage_settings: StorageSettings) -> Bucket:
+    """A bucket that nobody else uses."""
+    return Bucket(storage_settings)
