@@ -1,0 +1,62 @@
+"""Launchers: how a worker process is started, asked about and stopped."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nocode.vision.v1 import job_pb2 as pb
+
+
+class LaunchFailed(Exception):
+    """The worker cannot be started; the text says why."""
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a worker ended.
+
+    Attributes:
+        code: Its exit status; negative if a signal of that number killed it.
+        out_of_memory: Whether it was killed for want of memory; None if that cannot be known.
+        log_tail: The last lines of its log, for a person.
+    """
+
+    code: int
+    out_of_memory: bool | None
+    log_tail: str
+
+
+class Launcher(ABC):
+    """Starts workers. A worker is known by its job's name and attempt.
+
+    Every method may be called again, and for a worker that is gone: it then changes nothing.
+    """
+
+    @abstractmethod
+    def launch(self, job: pb.Job, devices: Sequence[str]) -> None:
+        """Start the worker of a job's attempt, unless it was started before.
+
+        Args:
+            job: Claimed, so that `owner` and `attempt` are set.
+            devices: The GPUs that it may use, as `CUDA_VISIBLE_DEVICES` names them.
+
+        Raises:
+            LaunchFailed: It cannot be started.
+        """
+
+    @abstractmethod
+    def poll(self, job: pb.Job) -> Exit | None:
+        """Return how the worker ended, or None while it runs."""
+
+    @abstractmethod
+    def stop(self, job: pb.Job, *, force: bool = False) -> None:
+        """Ask the worker to stop; with `force`, kill it and everything that it started."""
+
+    @abstractmethod
+    def discard(self, job: pb.Job) -> None:
+        """Free what was kept of a job that has ended."""

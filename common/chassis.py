@@ -1,0 +1,71 @@
+"""What every task service is: a server, and the workers that it starts.
+
+`python -m services.{task}` serves; `python -m services.{task} work JOB …` is one attempt at one job.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from common import logs, names
+from common.errors import StorageUnavailable
+from common.jobs import worker
+from common.jobs.store import Claim
+from common.settings import ServiceSettings, load
+from common.storage.bucket import Bucket
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from common.task import Task
+    from nocode.vision.v1 import job_pb2 as pb
+
+_log = logging.getLogger(__name__)
+
+
+def main(
+    tasks: Sequence[Task],
+    arguments: Sequence[str] | None = None,
+    runners: Mapping[pb.Job.Kind.ValueType, str] = worker.RUNNERS,
+) -> None:
+    """Run a service, or one of its workers, as the command line says.
+
+    Args:
+        tasks: What the service serves.
+        arguments: The command line; that of the process, if not given.
+        runners: `module:function` for each kind of job.
+    """
+    options = _parse(arguments)
+    settings = load(ServiceSettings)
+    _set_threads(settings)
+    logs.set_up(settings.log_level)
+    if options.command == "work":
+        if options.until_stdin_closes:
+            worker.end_with_stdin()
+        claim = Claim(options.job, options.owner, options.attempt)
+        task_name = names.parse(options.job, "jobs").task
+        (task,) = (task for task in tasks if task.name == task_name)
+        worker.work(claim, task=task, bucket=Bucket(settings), settings=settings, runners=runners)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="A task service. Settings: NOCODE_* variables.")
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("serve", help="answer calls and run jobs (this is done by default)")
+    work = commands.add_parser("work", help="do one job; a service starts this by itself")
+    work.add_argument("job", help="tasks/{task}/jobs/{job}")
+    work.add_argument("--owner", required=True, help="the job's owner, as claimed")
+    work.add_argument("--attempt", required=True, type=int, help="the job's attempt, as claimed")
+    work.add_argument("--until-stdin-closes", action="store_true", help="end when the service dies")
+    return parser.parse_args(arguments)
+
+
+def _set_threads(settings: ServiceSettings) -> None:
+    """Settle how OpenMP uses threads, which it reads when torch is imported."""
+    # A thread that waits by spinning takes the core from the one that it waits for.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ["OMP_NUM_THREADS"] = str(settings.torch_threads)

@@ -1,0 +1,184 @@
+"""What runs in a worker: one attempt at one job, from its claim to its end."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from common import logs, names
+from common.errors import Conflict, DomainError, Exhausted, Internal, StorageUnavailable
+from common.jobs import ending, logfiles
+from common.jobs.context import Cancelled, JobContext
+from common.jobs.reporter import Reporter
+from common.jobs.store import Claim, ClaimLost, Jobs
+from common.reasons import Reason
+from nocode.vision.v1 import evaluation_pb2
+from nocode.vision.v1 import job_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from common.jobs.context import Runner
+    from common.settings import ServiceSettings
+    from common.storage.bucket import Bucket
+    from common.task import Task
+
+# Imported by kind: an import needs no torch.
+RUNNERS: dict[pb.Job.Kind.ValueType, str] = {
+    pb.Job.KIND_IMPORT: "common.data.importing:run_import",
+    pb.Job.KIND_TRAIN: "common.training.run:run_train",
+    pb.Job.KIND_EVALUATE: "common.evaluation.run:run_evaluate",
+    pb.Job.KIND_EXPORT: "common.evaluation.export:run_export",
+}
+_RETRY_S = 2.0
+_INTERRUPTED = "Was interrupted; waits to go on."
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+def work(
+    claim: Claim,
+    *,
+    task: Task,
+    bucket: Bucket,
+    settings: ServiceSettings,
+    runners: Mapping[pb.Job.Kind.ValueType, str] = RUNNERS,
+) -> None:
+    """Do a job under a claim, until it has ended or is given back.
+
+    Args:
+        claim: The attempt to be.
+        task: The task that the job belongs to.
+        bucket: The bucket.
+        settings: The service's settings.
+        runners: `module:function` for each kind.
+    """
+    logs.job_name.set(claim.name)
+    jobs = Jobs(bucket, queue_size=settings.job_queue_size)
+    job = _persist(lambda: jobs.get(names.parse(claim.name, "jobs")))
+    if not claim.holds(job):
+        _log.info("attempt %d is not wanted any more", claim.attempt)
+        return
+    _log.info("attempt %d begins", claim.attempt)
+    context = JobContext(job, task=task, bucket=bucket, settings=settings)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: context.request_stop())
+    with Reporter(context, jobs, claim, on_lost=_die) as reporter:
+        end = _run(context, runners[job.kind], jobs, claim)
+        reporter.stop()
+        try:
+            ended = _persist(end)
+        except ClaimLost:
+            _log.warning("attempt %d is not wanted any more", claim.attempt)
+            return
+    shutil.rmtree(context.work_dir, ignore_errors=True)
+    _log.info("attempt %d ends in %s", claim.attempt, pb.Job.State.Name(ended.state))
+
+
+def end_with_stdin() -> None:
+    """Kill this process, and all that it started, when whoever holds its standard input dies."""
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+        _log.warning("the service has died; so does this worker")
+        _die()
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
+def _run(context: JobContext, runner: str, jobs: Jobs, claim: Claim) -> Callable[[], pb.Job]:
+    """Do the work, and return what is to be done with its outcome."""
+    log = logfiles.path(context.settings, context.name)
+    report = context.write_into
+    try:
+        result = _load(runner)(context)
+    except Cancelled:
+        return lambda: ending.give_back(jobs, claim, _INTERRUPTED, report)
+    except StorageUnavailable as error:
+        # Nothing is wrong with the job. By the time that this can be written, it may go on.
+        _log.exception("the storage was away for too long")
+        status = ending.status_of(error, logfiles.tail(log))
+        limit = context.settings.job_attempts
+        return lambda: ending.lose(jobs, claim, status, limit=limit, change=report)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the job ends with a reason
+        _log.exception("the job fails")
+        status = ending.status_of(_named(error), logfiles.tail(log))
+        return lambda: ending.fail(jobs, claim, status, report)
+
+    def set_result(job: pb.Job) -> None:
+        report(job)
+        if isinstance(result, evaluation_pb2.Evaluation):
+            job.evaluation.CopyFrom(result)
+        elif isinstance(result, pb.Export):
+            job.export.CopyFrom(result)
+        else:
+            ending.set_result(job, result)
+
+    return lambda: ending.succeed(jobs, claim, set_result)
+
+
+def _load(runner: str) -> Runner:
+    module, _, function = runner.partition(":")
+    loaded: Runner = getattr(importlib.import_module(module), function)
+    return loaded
+
+
+def _named(error: Exception) -> DomainError:
+    """Return what the job's owner is told of an error."""
+    if isinstance(error, DomainError):
+        return error
+    if _is_out_of_memory(error):
+        return Exhausted(
+            Reason.OUT_OF_MEMORY,
+            "The worker ran out of memory. Use a smaller batch_size, image_size_px or "
+            "architecture, or a machine with more memory.",
+        )
+    return Internal(
+        Reason.WORKER_CRASHED,
+        f"The worker failed with {type(error).__name__}. The details have the last lines of its "
+        "log.",
+        exception=type(error).__name__,
+    )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch says so with a class of its own for GPUs, and in words for the CPU. It is not imported
+    # here for that.
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+    )
+
+
+def _persist(do: Callable[[], T]) -> T:
+    """Do something with the bucket, again and again while it is away.
+
+    Raises:
+        ClaimLost: Somebody else took the job meanwhile.
+    """
+    while True:
+        try:
+            return do()
+        except (StorageUnavailable, Conflict) as error:
+            _log.warning("waiting for the storage: %s", error)
+            time.sleep(_RETRY_S)
+
+
+def _die() -> None:
+    """End this process at once, and everything that it started.
+
+    Used when the job is somebody else's now: nothing that is still under way may be finished.
+    """
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
