@@ -14,10 +14,12 @@ class Reason(StrEnum):
         return name
 
     # Any request.
+    REQUEST_MALFORMED = auto()
     FIELD_REQUIRED = auto()
     FIELD_OUT_OF_RANGE = auto()
     FIELD_TOO_LONG = auto()
     FIELD_NOT_A_CHOICE = auto()
+    FIELD_NOT_ALLOWED = auto()
     NAME_INVALID = auto()
     TASK_UNKNOWN = auto()
     PAGE_TOKEN_INVALID = auto()
@@ -49,6 +51,7 @@ class Reason(StrEnum):
     DATASET_IN_USE = auto()
     TOO_FEW_CLASSES = auto()
     NO_USABLE_IMAGE = auto()
+    DISK_FULL = auto()
 
     # Pipelines and models.
     ARCHITECTURE_UNKNOWN = auto()
@@ -72,6 +75,8 @@ class Reason(StrEnum):
     IMAGE_TOO_LARGE = auto()
     TOO_MANY_IMAGES = auto()
     MODEL_TOO_LARGE = auto()
+    MODEL_DAMAGED = auto()
+    OPTION_UNSUPPORTED = auto()
     DEADLINE_TOO_SHORT = auto()
     SERVER_STOPPING = auto()
 

@@ -57,3 +57,13 @@ def read_lines(lines: Iterable[bytes]) -> Iterator[Entry]:
     """Parse lines of JSON, in order."""
     for line in lines:
         yield Entry(**json.loads(line))
+
+
+def read_chunks(chunks: Iterable[bytes]) -> Iterator[Entry]:
+    """Parse a manifest that arrives in pieces, cut anywhere; holds no more than a piece."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from read_lines(whole)
+    if rest:
+        yield from read_lines([rest])
