@@ -82,13 +82,15 @@ class MethodMetrics:
         self._started.inc()
         return time.perf_counter()
 
-    def end(self, started: float, code: grpc.StatusCode) -> None:
-        """Count a call that has ended."""
+    def end(self, started: float, code: grpc.StatusCode) -> float:
+        """Count a call that has ended, and return how many seconds it took."""
+        took_s = time.perf_counter() - started
         counter = self._by_code.get(code)
         if counter is None:
             counter = self._by_code[code] = self._handled.labels(*self._labels, code.name)
         counter.inc()
-        self._seconds.observe(time.perf_counter() - started)
+        self._seconds.observe(took_s)
+        return took_s
 
 
 def new_registry() -> CollectorRegistry:
