@@ -22,6 +22,9 @@ class Task(ABC):
     name: ClassVar[str]
     """As in resource names, e.g. `classification`."""
 
+    least_class_count: ClassVar[int] = 1
+    """A data set with fewer classes is of no use to the task."""
+
     @property
     @abstractmethod
     def formats(self) -> Sequence[Format]:

@@ -123,6 +123,16 @@ FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
         WARNING,
         "Archives inside the archive were not opened. If they hold data, unpack them first.",
     ),
+    "IMAGES_OF_UNKNOWN_CLASSES": (
+        WARNING,
+        "Images of classes that the model does not know were left out. To measure them, train a "
+        "model with these classes.",
+    ),
+    "IMAGES_TRAINED_ON": (
+        WARNING,
+        "The model was trained on these very images, so that results look better than they will "
+        "be on new ones. Evaluate on the test subset, or on other images.",
+    ),
     # Good to know.
     "SPLIT_SHARES_MISSED": (
         INFO,
@@ -133,6 +143,11 @@ FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
         INFO,
         "Classes without a validation image have no say in which epoch is kept. Add images of "
         "them.",
+    ),
+    "IMAGES_VALIDATED_ON": (
+        INFO,
+        "The model's best epoch was chosen by these very images, so that results may look slightly "
+        "better than they will be on new ones.",
     ),
     "GROUP_UNKNOWN": (
         INFO,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -64,7 +64,7 @@ class DatasetReader:
         A few ranges are fetched ahead, so that memory does not grow with the number of images.
         """
         pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="dataset-reader")
-        fetched = deque()
+        fetched: deque[Future[list[bytes]]] = deque()
         try:
             for run in _runs(entries):
                 fetched.append(pool.submit(self._fetch, run))

@@ -19,6 +19,7 @@ class ClassificationTask(Task):
     """An annotation is `{"label": index}`."""
 
     name = "classification"
+    least_class_count = 2
 
     @property
     def formats(self) -> Sequence[Format]:

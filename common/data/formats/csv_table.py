@@ -47,6 +47,7 @@ _SPLIT_COLUMNS = ("split", "subset", "set", "partition")
 
 # A million rows of a hundred characters fit; what is far larger was not meant as labels.
 _MAX_TABLE_BYTES = 256 * MIB
+_MAX_LABEL_LENGTH = 200
 # Detection looks at this many rows.
 _SAMPLE_ROWS = 50
 
@@ -162,6 +163,12 @@ def _collect(tree: Tree, table: _Table, finder: _Finder, rows: _Rows, report: Re
         label = unicodedata.normalize("NFC", row[table.label].strip())
         if file is None:
             report.add("LISTED_FILES_MISSING", f"{where}: {row[table.file]}")
+        elif len(label) > _MAX_LABEL_LENGTH:
+            raise InvalidInput(
+                Reason.DATASET_INVALID,
+                f"{where}: the label has {len(label)} characters; at most {_MAX_LABEL_LENGTH} are "
+                f"allowed. It starts with {label[:50]!r}. Name the column with the class label.",
+            )
         elif not label:
             report.add("ROWS_WITHOUT_LABEL", f"{where}: {row[table.file]}")
         else:

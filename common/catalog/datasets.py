@@ -1,0 +1,266 @@
+"""The data sets of a service: uploaded, imported, listed and deleted.
+
+`tasks/{task}/datasets/{id}/reserved` holds the name of the import job that may write there, so that
+no two imports share an id. `tasks/{task}/datasets/{id}/used_by/{pipeline}` is an empty object for
+each pipeline that uses the data set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from common import names
+from common.catalog import requests
+from common.data import formats, sources
+from common.errors import AlreadyExists, Exhausted, InvalidInput, WrongState
+from common.jobs import states
+from common.reasons import Reason
+from common.settings import MIB
+from common.storage import resources
+from common.storage.bucket import KeyMissing, PreconditionFailed
+from nocode.vision.v1 import dataset_pb2 as pb
+from nocode.vision.v1 import job_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Iterator, Sequence
+
+    from common.jobs.store import Jobs
+    from common.names import ResourceName
+    from common.settings import ServiceSettings
+    from common.storage.bucket import Bucket
+    from common.task import Task
+
+MAX_CHUNK_BYTES = MIB
+_SHOWN_PIPELINES = 5
+
+
+class Upload(NamedTuple):
+    """An archive that was received."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+class Datasets:
+    """The data sets of a service's tasks. Blocks, but for `upload`."""
+
+    def __init__(
+        self, bucket: Bucket, settings: ServiceSettings, tasks: Sequence[Task], jobs: Jobs
+    ) -> None:
+        self._bucket = bucket
+        self._settings = settings
+        self._tasks = {task.name: task for task in tasks}
+        self._jobs = jobs
+        self._datasets = resources.datasets(bucket)
+
+    async def upload(self, parent: str, sha256: str, chunks: AsyncIterable[bytes]) -> Upload:
+        """Keep an archive until it is imported.
+
+        It is received on disk, where it has no name, so that nothing is kept of a stream that
+        breaks off, even if this process dies. Only then does it go to the bucket.
+
+        Args:
+            parent: `tasks/{task}`.
+            sha256: Of the whole archive in hexadecimal, or empty.
+            chunks: Its bytes.
+
+        Raises:
+            InvalidInput: It is too large, empty, or not what `sha256` announces.
+        """
+        self._task(parent)
+        if sha256:
+            sources.check_sha256(sha256, field="sha256")
+        limit = self._settings.max_archive_bytes
+        folder = self._settings.work_dir / "uploads"
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        digest = hashlib.sha256()
+        size = 0
+        with tempfile.TemporaryFile(dir=folder) as file:
+
+            def keep(chunk: bytes) -> None:
+                file.write(chunk)
+                digest.update(chunk)
+
+            async for chunk in chunks:
+                size += len(chunk)
+                if len(chunk) > MAX_CHUNK_BYTES:
+                    raise _chunk_too_large(len(chunk))
+                if size > limit:
+                    raise sources.too_large(limit, size)
+                await asyncio.to_thread(keep, chunk)
+            if not size:
+                raise InvalidInput(
+                    Reason.FIELD_REQUIRED,
+                    "chunk is empty in every message. Send the bytes of an archive.",
+                    field="chunk",
+                )
+            actual = digest.hexdigest()
+            if sha256 and sha256.lower() != actual:
+                raise sources.mismatch(sha256.lower(), actual, field="sha256")
+            key = f"{sources.UPLOADS}{actual}"
+            await asyncio.to_thread(self._store, key, file)
+        return Upload(key, actual, size)
+
+    def _store(self, key: str, file: BinaryIO) -> None:
+        if self._bucket.stat(key) is None:
+            file.seek(0)
+            self._bucket.put_stream(key, _pieces(file))
+
+    def import_(self, request: pb.ImportDatasetRequest) -> job_pb2.Job:
+        """Queue an import.
+
+        Raises:
+            InvalidInput: A field is wrong.
+            NotFound: The source is not there.
+            AlreadyExists: The id is taken.
+            Exhausted: The queue is full.
+        """
+        task = self._task(request.parent)
+        job_name = self._jobs.name_for(job_pb2.Job.KIND_IMPORT, request.parent, request.request_id)
+        dataset = names.ResourceName(
+            task.name,
+            "datasets",
+            names.check_id(request.dataset_id, field="dataset_id")
+            if request.dataset_id
+            # The same for a repeated request.
+            else f"dataset-{job_name.id.rpartition('-')[2]}",
+        )
+        spec = job_pb2.ImportSpec(
+            dataset=str(dataset),
+            source=request.source,
+            format=request.format,
+            display_name=request.display_name,
+        )
+        # A repeated request is answered even if the upload is imported and gone by now.
+        if self._jobs.find(job_name) is None:
+            requests.check_length(
+                request.display_name, requests.MAX_DISPLAY_NAME_LENGTH, field="display_name"
+            )
+            if request.format:
+                formats.by_name(task.formats, request.format)
+            sources.check(request.source, self._bucket, self._settings)
+            self._reserve(dataset, job_name)
+        try:
+            return self._jobs.create(job_name, spec, request_id=request.request_id)
+        except Exhausted:
+            self._bucket.delete(f"{dataset}/reserved")
+            raise
+
+    def get(self, name: str) -> pb.Dataset:
+        """Return a data set.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        return self._datasets.get(str(self._parse(name)))
+
+    def list(self, parent: str, page_size: int, page_token: str) -> tuple[list[pb.Dataset], str]:
+        """Return a page of data sets, newest first, and the token of the next page."""
+        return self._datasets.list(tuple(self._tasks), parent, page_size, page_token)
+
+    def delete(self, name: str) -> None:
+        """Delete a data set and its images.
+
+        Raises:
+            NotFound: There is none of that name.
+            WrongState: A pipeline uses it.
+        """
+        dataset = self._parse(name)
+        message = self._datasets.get(str(dataset))
+        self._check_unused(dataset)
+        self._datasets.delete(str(dataset))
+        # A pipeline leaves its mark first and looks for the data set then, so that either it sees
+        # that the data set is gone, or its mark is seen here.
+        try:
+            self._check_unused(dataset)
+        except WrongState:
+            self._datasets.create(str(dataset), message)
+            raise
+        # What keeps others from using the id goes last.
+        for folder in ("shards/", ""):
+            self._bucket.delete_prefix(f"{dataset}/{folder}")
+
+    def _check_unused(self, dataset: ResourceName) -> None:
+        prefix = f"{dataset}/used_by/"
+        users = [
+            f"{dataset.parent}/pipelines/{stat.key.removeprefix(prefix)}"
+            for stat in self._bucket.list(prefix, limit=_SHOWN_PIPELINES + 1)
+        ]
+        if users:
+            shown = ", ".join(users[:_SHOWN_PIPELINES])
+            raise WrongState(
+                Reason.DATASET_IN_USE,
+                f"{dataset} is used by {shown}{' and others' * (len(users) > _SHOWN_PIPELINES)}. "
+                "Delete these pipelines first.",
+                field="name",
+                pipelines=shown,
+            )
+
+    def _reserve(self, dataset: ResourceName, job: ResourceName) -> None:
+        """Make sure that only this job writes to the data set's place.
+
+        Raises:
+            AlreadyExists: The data set exists, or another import is to make it.
+        """
+        key = f"{dataset}/reserved"
+        if self._datasets.exists(str(dataset)):
+            raise _taken(dataset, "exists already")
+        try:
+            self._bucket.put(key, str(job).encode(), if_absent=True)
+        except PreconditionFailed:
+            self._take_over(key, dataset, job)
+
+    def _take_over(self, key: str, dataset: ResourceName, job: ResourceName) -> None:
+        """Take over a place from an import that never began, or that ended without a result."""
+        try:
+            content, etag = self._bucket.get_versioned(key) or (b"", "")
+        except KeyMissing:
+            raise _taken(dataset, "is being cleared away at this moment") from None
+        holder = self._jobs.find(names.parse(content.decode(), "jobs"))
+        ended = holder is None or states.ended(holder.state)
+        if content.decode() == str(job):
+            return
+        if not ended or self._datasets.exists(str(dataset)):
+            raise _taken(dataset, f"is being imported by {content.decode()}")
+        try:
+            self._bucket.put(key, str(job).encode(), if_match=etag)
+        except PreconditionFailed:
+            raise _taken(dataset, "has just been claimed by another import") from None
+
+    def _task(self, parent: str) -> Task:
+        name = names.parse_task(parent)
+        return self._tasks[requests.check_served(name, self._tasks, field="parent")]
+
+    def _parse(self, name: str) -> ResourceName:
+        dataset = names.parse(name, "datasets")
+        requests.check_served(dataset.task, self._tasks, field="name")
+        return dataset
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(MIB):
+        yield piece
+
+
+def _chunk_too_large(size: int) -> InvalidInput:
+    return InvalidInput(
+        Reason.FIELD_OUT_OF_RANGE,
+        f"chunk has {size} bytes; at most {MAX_CHUNK_BYTES} are allowed. Send the archive in "
+        "smaller pieces.",
+        field="chunk",
+        value=size,
+        maximum=MAX_CHUNK_BYTES,
+    )
+
+
+def _taken(dataset: ResourceName, why: str) -> AlreadyExists:
+    return AlreadyExists(
+        Reason.RESOURCE_EXISTS,
+        f"{dataset} {why}. Send another dataset_id, or none.",
+        field="dataset_id",
+        value=dataset.id,
+    )

@@ -1,0 +1,265 @@
+"""Makes a data set from an archive: the work of an import job.
+
+The archive is fetched to disk and unpacked, its format chosen, every image decoded, and the usable
+ones written to shards. The data set exists once its document, the last thing written, does.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from common import names
+from common.data import checks, duplicates, formats, sources
+from common.data.archives import Limits, unpack
+from common.data.examining import examine
+from common.data.findings import Report
+from common.data.images import ImageError
+from common.data.manifest import SUBSETS, Entry, write_line
+from common.data.shards import Place, ShardWriter
+from common.errors import AlreadyExists, Exhausted, InvalidInput
+from common.reasons import Reason
+from common.storage import resources
+from common.storage.bucket import KeyMissing
+from nocode.vision.v1 import dataset_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from common.data.formats import Reading, Record
+    from common.data.tree import Tree
+    from common.jobs.context import JobContext
+
+# Progress is reported after this many images or files.
+_REPORT_EVERY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """A usable image, stored in a shard."""
+
+    record: Record
+    place: Place
+    sha256: bytes
+    width: int
+    height: int
+
+
+def run_import(context: JobContext) -> str:
+    """Do an import job and return the name of the data set.
+
+    Raises:
+        DomainError: The archive cannot be fetched or is refused.
+    """
+    try:
+        return _run(context)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise Exhausted(
+            Reason.DISK_FULL,
+            f"The disk of {context.settings.work_dir} on the worker is full. Unpack less at once, "
+            "or have the operator free space or set NOCODE_WORK_DIR to a larger disk.",
+        ) from error
+
+
+def _run(context: JobContext) -> str:
+    spec = context.job.import_spec
+    _check_reservation(context)
+    report = Report()
+    archive = sources.fetch(context, spec.source)
+    limits = Limits(
+        unpacked_bytes=context.settings.max_unpacked_bytes,
+        members=context.settings.max_archive_members,
+    )
+
+    def on_member(count: int) -> None:
+        if count % _REPORT_EVERY == 1:
+            context.progress(phase="Unpacking the archive", step=count)
+
+    with unpack(
+        archive, context.work_dir / "unpacked", limits, report, on_progress=on_member
+    ) as tree:
+        archive.unlink()
+        layout = formats.choose(context.task.formats, spec.format, tree)
+        reading = layout.read(tree, report)
+        _check_class_count(context, reading.classes)
+        images, fingerprints = _store_images(context, tree, reading.records, report)
+    skipped_count = len(reading.records) - len(images)
+    if not images:
+        raise _no_usable_image(len(reading.records), report)
+    context.progress(phase="Looking for duplicates")
+    groups = duplicates.group(fingerprints).tolist()
+    context.progress(phase="Writing the data set")
+    classes, annotations = _without_unused(context, reading, images, report)
+    _check_class_count(context, classes)
+    entries = [
+        _entry(image, annotation, group)
+        for image, annotation, group in zip(images, annotations, groups, strict=True)
+    ]
+    dataset = dataset_pb2.Dataset(
+        name=spec.dataset,
+        display_name=spec.display_name,
+        format=layout.name,
+        image_count=len(entries),
+        classes=classes,
+        size_bytes=sum(entry.size for entry in entries),
+        skipped_count=skipped_count,
+        job=context.job.name,
+    )
+    shown = [context.task.classes_of(entry.annotation) for entry in entries]
+    _count(dataset, entries, shown)
+    checks.check_classes(classes, shown, entries, report)
+    checks.check_duplicates(entries, report)
+    checks.check_sizes(entries, report)
+    dataset.findings.extend(report.findings())
+    dataset.content_digest = _write_manifest(context, classes, entries)
+    dataset.create_time.GetCurrentTime()
+    context.check_cancelled()
+    resources.datasets(context.bucket).create(dataset.name, dataset)
+    sources.forget(context, spec.source)
+    return dataset.name
+
+
+def _check_reservation(context: JobContext) -> None:
+    """Make sure that no other import writes to the same place."""
+    dataset = context.job.import_spec.dataset
+    try:
+        reserved_by = context.bucket.get(f"{dataset}/reserved").decode()
+    except KeyMissing:
+        reserved_by = ""
+    if reserved_by != context.job.name:
+        raise AlreadyExists(
+            Reason.RESOURCE_EXISTS,
+            f"{dataset} belongs to {reserved_by or 'no job any more'}. Import again, with another "
+            "dataset_id.",
+            name=dataset,
+        )
+    context.bucket.delete_prefix(f"{dataset}/shards/")  # of an earlier attempt
+
+
+def _check_class_count(context: JobContext, classes: Sequence[str]) -> None:
+    least = context.task.least_class_count
+    if len(classes) < least:
+        shown = f" ({', '.join(names.shorten(name) for name in classes)})" if classes else ""
+        raise InvalidInput(
+            Reason.TOO_FEW_CLASSES,
+            f"The archive has usable images of {len(classes)} classes{shown}; "
+            f"{context.task.name} needs at least {least}. Add images of other classes, each in "
+            "their own folder or labeled so in the table.",
+            class_count=len(classes),
+            minimum=least,
+        )
+
+
+def _store_images(
+    context: JobContext, tree: Tree, records: Sequence[Record], report: Report
+) -> tuple[list[_Image], bytearray]:
+    """Decode every image, and write the usable ones to shards; also return their fingerprints."""
+    max_pixels = context.settings.max_image_pixels
+    prefix = f"{context.job.import_spec.dataset}/shards/"
+    images: list[_Image] = []
+    fingerprints = bytearray()
+    started = time.monotonic()
+    context.progress(phase="Reading images", step_count=len(records))
+    with ShardWriter(context.bucket, prefix, context.work_dir) as writer:
+        examined = examine(tree, records, max_pixels=max_pixels)
+        for step, (record, found) in enumerate(examined, start=1):
+            if isinstance(found, ImageError):
+                report.add(found.finding_id, record.file, max_pixels=max_pixels)
+            else:
+                info = found.info
+                checks.check_image(record.file, info, report)
+                with tree.open(record.file) as file:
+                    suffix = f".{info.format.lower()}"
+                    place = writer.add(file, tree.size(record.file), suffix)
+                images.append(_Image(record, place, found.sha256, info.width, info.height))
+                fingerprints += found.fingerprint
+            if step % _REPORT_EVERY == 0 or step == len(records):
+                per_second = step / max(time.monotonic() - started, 1e-3)
+                context.progress(step=step, images_per_second=per_second)
+    return images, fingerprints
+
+
+def _no_usable_image(record_count: int, report: Report) -> InvalidInput:
+    why = "; ".join(
+        f"{finding.id} {finding.count} times, e.g. {names.shorten(finding.examples[0])}"
+        for finding in report.findings()
+        if finding.examples
+    )
+    return InvalidInput(
+        Reason.NO_USABLE_IMAGE,
+        f"None of the {record_count} files taken for images can be used"
+        + (f" ({why})." if why else ".")
+        + " Pack images that open in an image program.",
+        file_count=record_count,
+    )
+
+
+def _without_unused(
+    context: JobContext, reading: Reading, images: Sequence[_Image], report: Report
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Drop the classes that no usable image shows, and number the others anew."""
+    task = context.task
+    used = {index for image in images for index in task.classes_of(image.record.annotation)}
+    kept = [index for index in range(len(reading.classes)) if index in used]
+    report.add(
+        "CLASSES_WITHOUT_IMAGES",
+        (name for index, name in enumerate(reading.classes) if index not in used),
+    )
+    index_of = {old: new for new, old in enumerate(kept)}
+    return (
+        [reading.classes[index] for index in kept],
+        [task.renumber(image.record.annotation, index_of) for image in images],
+    )
+
+
+def _entry(image: _Image, annotation: dict[str, Any], group: int) -> Entry:
+    return Entry(
+        file=image.record.file,
+        shard=image.place.shard,
+        offset=image.place.offset,
+        size=image.place.size,
+        sha256=image.sha256.hex(),
+        width=image.width,
+        height=image.height,
+        annotation=annotation,
+        split=image.record.split,
+        duplicate_group=group if group >= 0 else None,
+        columns=image.record.columns,
+    )
+
+
+def _count(
+    dataset: dataset_pb2.Dataset, entries: Sequence[Entry], shown: Sequence[Mapping[int, int]]
+) -> None:
+    """Fill in how often each class and each given split occurs."""
+    counts = [dataset.class_counts.add(class_name=name) for name in dataset.classes]
+    for indices in shown:
+        for index, object_count in indices.items():
+            counts[index].image_count += 1
+            counts[index].object_count += object_count
+    for subset in SUBSETS:
+        count = sum(entry.split == subset for entry in entries)
+        if count:
+            dataset.given_splits.add(subset=subset, image_count=count)
+
+
+def _write_manifest(context: JobContext, classes: Sequence[str], entries: Sequence[Entry]) -> str:
+    """Write the manifest and return the digest of what the data set contains."""
+    path = context.work_dir / "manifest.jsonl"
+    digest = hashlib.sha256(_canonical({"classes": list(classes)}))
+    with path.open("wb") as file:
+        for entry in entries:
+            file.write(write_line(entry))
+            digest.update(_canonical([entry.sha256, entry.annotation, entry.split]))
+    context.bucket.put_file(f"{context.job.import_spec.dataset}/manifest.jsonl", path)
+    return digest.hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
