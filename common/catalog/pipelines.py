@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from common import names
-from common.catalog import requests, splitting
+from common.catalog import requests, splitting, uses
 from common.catalog.architectures import Architectures
 from common.data import splits
 from common.errors import AlreadyExists, InvalidInput, NotFound, WrongState
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
     from common.settings import ServiceSettings
     from common.storage.bucket import Bucket
     from common.task import Task
-
-
-def used_by_key(dataset: str, pipeline: ResourceName) -> str:
-    """Return the key of the empty object that keeps a data set from being deleted."""
-    return f"{dataset}/used_by/{pipeline.id}"
 
 
 def set_model(bucket: Bucket, pipeline: str, model: str) -> None:
@@ -103,7 +98,7 @@ class Pipelines:
         # The order matters for what a crash leaves: the split claims the name, the mark keeps the
         # data set, and the pipeline, written last, makes both count.
         splitting.keep(self._bucket, name, split)
-        self._bucket.put(used_by_key(asked.dataset, name), b"")
+        uses.mark(self._bucket, asked.dataset, name)
         try:
             self._resources.create(str(name), asked)
         except AlreadyExists:
@@ -267,9 +262,10 @@ class Pipelines:
         return False
 
     def _remove(self, name: ResourceName, pipeline: pb.Pipeline) -> None:
-        self._resources.delete(str(name))
+        # The split goes first: once the pipeline is gone, its name may be taken, split and all.
         self._bucket.delete(splitting.key_of(str(name)))
-        self._bucket.delete(used_by_key(pipeline.dataset, name))
+        self._resources.delete(str(name))
+        uses.unmark(self._bucket, pipeline.dataset, name)
 
 
 def _same(existing: pb.Pipeline, asked: pb.Pipeline) -> pb.Pipeline:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from common.task import Task
     from nocode.vision.v1 import dataset_pb2, model_pb2, pipeline_pb2
 
-# A split without a pipeline is older than this only if whoever wrote it has died.
-_ABANDONED = timedelta(minutes=10)
+ABANDONED = timedelta(minutes=10)
+"""What was written for a pipeline that is not there is older only if whoever wrote it has died."""
 
 
 def key_of(pipeline: str) -> str:
@@ -69,7 +69,7 @@ def keep(bucket: Bucket, pipeline: ResourceName, split: pipeline_pb2.Splits) -> 
         return  # of an equal request, which was cut short or runs beside this one
     if resources.pipelines(bucket).exists(str(pipeline)):
         raise taken(pipeline)
-    if stat and stat.last_modified and datetime.now(UTC) - stat.last_modified > _ABANDONED:
+    if stat and stat.last_modified and datetime.now(UTC) - stat.last_modified > ABANDONED:
         try:
             bucket.put(key, data, if_match=stat.etag)
         except PreconditionFailed:
