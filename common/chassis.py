@@ -1,6 +1,6 @@
 """What every task service is: a server, and the workers that it starts.
 
-`python -m services.{task}` serves; `python -m services.{task} work JOB …` is one attempt at one job.
+`python -m services.{task}` serves; with `work JOB …` behind it, it makes one attempt at one job.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from common import names
 from common.errors import NotFound
 from common.storage import resources
 from common.storage.bucket import KeyMissing
@@ -47,6 +48,9 @@ def discard(bucket: Bucket, job: pb.Job) -> None:
         job.train_spec.model
     ):
         bucket.delete_prefix(f"{job.train_spec.model}/")
+    elif job.kind == pb.Job.KIND_EXPORT:
+        job_id = names.parse(job.name, "jobs").id
+        bucket.delete_prefix(f"{job.export_spec.model}/exports/{job_id}/")
     for folder in (*_ALWAYS, *_WITHOUT_RESULT):
         bucket.delete_prefix(f"{job.name}/{folder}")
 

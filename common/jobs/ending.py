@@ -37,6 +37,7 @@ def succeed(jobs: Jobs, claim: Claim, change: Change) -> pb.Job:
         change(job)
         states.move(job, states.SUCCEEDED)
 
+    _publish(jobs, jobs.get(names.parse(claim.name, "jobs")))
     job = jobs.change_claimed(claim, end)
     finish(jobs, job)
     return job
@@ -126,6 +127,14 @@ def finish(jobs: Jobs, job: pb.Job) -> None:
     else:
         cleanup.discard(jobs.bucket, job)
     jobs.forget(job)
+
+
+def _publish(jobs: Jobs, job: pb.Job) -> None:
+    """Make a trained model that of its pipeline, before the training is seen to have succeeded."""
+    if job.kind == pb.Job.KIND_TRAIN:
+        from common.catalog.pipelines import set_model  # noqa: PLC0415 - an import needs it not
+
+        set_model(jobs.bucket, job.train_spec.pipeline, job.train_spec.model)
 
 
 def _requeue(job: pb.Job, why: str) -> None:

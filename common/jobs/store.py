@@ -141,7 +141,7 @@ class Jobs:
 
         marker = _marker(job)
         self.bucket.put(marker, b"")
-        if self._is_full(name.task, before=marker):
+        if self._is_full(name, before=marker):
             self.bucket.delete(marker)
             raise Exhausted(
                 Reason.QUEUE_FULL,
@@ -256,18 +256,18 @@ class Jobs:
         """Remove the marker of a job for which nothing is left to do."""
         self.bucket.delete(_marker(job))
 
-    def _is_full(self, task: str, *, before: str) -> bool:
-        """Whether as many jobs wait as may, counting those made earlier than a marker.
+    def _is_full(self, name: names.ResourceName, *, before: str) -> bool:
+        """Whether as many jobs wait as may, counting others made earlier than a marker.
 
         Jobs are read only once enough have not ended for the queue to be possibly full.
         """
-        earlier = [marker for marker in self.active(task) if marker.key < before]
+        markers = self.active(name.task)
+        # A set, as equal requests under way at once may each have written a marker.
+        earlier = {m.job for m in markers if m.key < before and m.job != str(name)}
         if len(earlier) < self._queue_size:
             return False
-        waiting = 0
-        for marker in earlier:
-            job = self.find(names.parse(marker.job, "jobs"))
-            waiting += job is None or job.state == states.QUEUED
+        jobs = [self.find(names.parse(job, "jobs")) for job in earlier]
+        waiting = sum(job is None or job.state == states.QUEUED for job in jobs)
         return waiting >= self._queue_size
 
 

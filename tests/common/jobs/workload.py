@@ -1,6 +1,7 @@
 """A real worker process whose runner does what the job's `display_name` says.
 
-`python -m tests.common.jobs.workload work JOB …` is what a launcher starts.
+`python -m tests.common.jobs.workload work JOB …` is what a launcher starts, `… dispatch` is a
+process that dispatches jobs.
 """
 
 from __future__ import annotations
@@ -12,10 +13,19 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from prometheus_client import CollectorRegistry
+
 from common import chassis
 from common.errors import InvalidInput, StorageUnavailable
+from common.jobs.devices import Slot
+from common.jobs.dispatcher import Dispatcher
+from common.jobs.launchers.local import LocalLauncher
+from common.jobs.metrics import JobMetrics
+from common.jobs.store import Jobs
 from common.reasons import Reason
+from common.settings import ServiceSettings, load
 from common.storage import resources
+from common.storage.bucket import Bucket
 from common.task import Task
 from nocode.vision.v1 import dataset_pb2, evaluation_pb2, finding_pb2
 from nocode.vision.v1 import job_pb2 as pb
@@ -60,6 +70,7 @@ def run(context: JobContext) -> str:
         "segfault": lambda _context, _: ctypes.string_at(0),
         "exit": lambda _context, status: os._exit(int(status)),
         "refuse": refuse,
+        "refuse-later": refuse_later,
         "bug": lambda _context, _: 1 // 0,
         "hoard": lambda _context, _: bytearray(1 << 60),
         "deaf": deaf,
@@ -111,6 +122,12 @@ def refuse(context: JobContext, _: str) -> None:
     raise InvalidInput(Reason.DATASET_INVALID, "The data set is of no use.", images=0)
 
 
+def refuse_later(context: JobContext, argument: str) -> None:
+    """Give a test the time to end the storage."""
+    time.sleep(3)
+    refuse(context, argument)
+
+
 def deaf(context: JobContext, _: str) -> None:
     """Never look whether it should stop."""
     time.sleep(600)
@@ -149,5 +166,24 @@ def commit_then_wait(context: JobContext, _: str) -> None:
         time.sleep(0.05)
 
 
+def dispatch() -> None:
+    """Be a service as far as it runs jobs, until killed."""
+    settings = load(ServiceSettings)
+    dispatcher = Dispatcher(
+        Jobs(Bucket(settings), queue_size=settings.job_queue_size),
+        LocalLauncher((sys.executable, "-m", "tests.common.jobs.workload"), settings),
+        tasks=[CountingTask.name],
+        slots=[Slot()],
+        lease_s=settings.job_lease_s,
+        attempts=settings.job_attempts,
+        metrics=JobMetrics(CollectorRegistry()),
+    )
+    dispatcher.start()
+    signal.pause()
+
+
 if __name__ == "__main__":
-    chassis.main([CountingTask()], sys.argv[1:], runners=RUNNERS)
+    if sys.argv[1] == "dispatch":
+        dispatch()
+    else:
+        chassis.main([CountingTask()], sys.argv[1:], runners=RUNNERS)
