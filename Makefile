@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup protos check fix test test-slow lock clean
+.PHONY: help demo run setup protos check fix test test-slow lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -38,6 +38,9 @@ $(GENERATED): $(PROTOS) $(INSTALLED)
 	  --include_imports --include_source_info --descriptor_set_out=build/image.binpb $(PROTOS)
 	touch $@
 
+demo: setup  ## Train on real images, measure, predict, and show it.
+	$(BIN)/python -m examples.classification
+
 lock:  ## Pin the newest versions that pyproject.toml allows.
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --upgrade \
 	  --no-emit-index-url --no-emit-find-links --no-header --output-file requirements.lock
@@ -61,6 +64,9 @@ test: setup  ## Run the tests.
 
 test-slow: setup  ## Run the tests that train for minutes.
 	$(BIN)/pytest -m slow
+
+run: setup  ## Run the whole system on this machine until Ctrl-C.
+	$(BIN)/python -m deploy.local
 
 clean:  ## Remove what was generated and the data of `make run`.
 	rm -rf build .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""What tests of all parts share: a real S3 server, and a fresh bucket for each test."""
+"""What tests of all parts share: a real S3 server with a fresh bucket a test, the whole system."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from common.storage.bucket import Bucket
 from deploy.local.embedded_s3 import EmbeddedS3
+from deploy.local.stack import LocalStack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,3 +36,10 @@ def storage_settings(s3: EmbeddedS3) -> StorageSettings:
 def bucket(storage_settings: StorageSettings) -> Bucket:
     """A bucket that nobody else uses."""
     return Bucket(storage_settings)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """The whole system as real processes; each test process that asks has its own."""
+    with LocalStack(tmp_path_factory.mktemp("stack")) as running:
+        yield running

@@ -97,9 +97,11 @@ def explain(error: Exception, endpoint: str, bucket: str) -> StorageUnavailable:
             f"What answers at {endpoint} is not an S3 server. Correct NOCODE_S3_ENDPOINT."
         )
     cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+    # urllib3 begins with "HTTPConnection(host=…, port=…): ", which the endpoint says already.
+    what = str(cause).rpartition("): ")[2] or type(cause).__name__
     return _unavailable(
-        f"The S3 server at {endpoint} does not answer ({type(cause).__name__}: {cause}). Check "
-        "that it runs and that NOCODE_S3_ENDPOINT is right."
+        f"The S3 server at {endpoint} does not answer ({what}). Check that it runs and that "
+        "NOCODE_S3_ENDPOINT is right."
     )
 
 

@@ -236,7 +236,8 @@ def _lock(path: Path) -> int:
     except OSError:
         os.close(descriptor)
         raise ProcessFailed(
-            f"An S3 server is already running on {path.parent}. End it, or use another folder."
+            f"Another process already runs an S3 server on {path.parent}. End it, or use "
+            "another folder (for `make run`: NOCODE_RUN_DIR)."
         ) from None
     return descriptor
 

@@ -52,6 +52,7 @@ class Process:
             command = [*shim, *command]
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
+            self._log_start = output.tell()
             self._child = subprocess.Popen(
                 command,
                 cwd=REPOSITORY,
@@ -80,8 +81,10 @@ class Process:
             raise ProcessFailed(f"{self.name} ended with status {status}. {self.tail()}")
 
     def tail(self, line_count: int = 20) -> str:
-        """Return the log's last lines, with its path."""
-        lines = self.log.read_text(errors="replace").splitlines()[-line_count:]
+        """Return the last lines of the log that this process wrote, with the log's path."""
+        with self.log.open("rb") as file:
+            file.seek(self._log_start)
+            lines = file.read().decode(errors="replace").splitlines()[-line_count:]
         return "\n  ".join([f"The end of {self.log}:", *lines])
 
     def stop(self, grace_s: float = 30.0) -> None:

@@ -1,0 +1,84 @@
+"""`make run`: the whole system on this machine, until Ctrl-C.
+
+Uses the S3 server of the NOCODE_S3_* variables if NOCODE_S3_ENDPOINT is set, else one of its own.
+Other NOCODE_* variables are passed on to the services and the gateway.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from pydantic import Field
+
+from common.settings import ServerSettings, StorageSettings, load
+from deploy.local.process import REPOSITORY, ProcessFailed
+from deploy.local.stack import SERVICES, LocalStack
+
+
+class RunSettings(ServerSettings):
+    """`make run`: those of the gateway, and where everything is kept."""
+
+    run_dir: Path = Field(REPOSITORY / ".run", description="Where data and logs are kept.")
+    port: int = Field(50050, ge=0, le=65535, description="Port of the gateway; 0 means any.")
+
+
+def main() -> int:
+    """Start everything, say how to call it, and wait."""
+    settings = load(RunSettings)
+    storage = load(StorageSettings) if "NOCODE_S3_ENDPOINT" in os.environ else None
+    # `kill` ends it like Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _say("Starting. This takes some seconds.")
+    try:
+        with LocalStack(
+            settings.run_dir.resolve(), storage=storage, gateway_port=settings.port
+        ) as stack:
+            _say(_directions(stack, settings.run_dir))
+            while True:
+                stack.check()
+                time.sleep(0.5)
+    except KeyboardInterrupt:
+        _say("Stopped.")
+        return 0
+    except ProcessFailed as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+
+
+def _directions(stack: LocalStack, run_dir: Path) -> str:
+    """Say what runs where, with commands to paste."""
+    call = ".venv/bin/grpcurl -plaintext"
+    task = '\'{"parent": "tasks/classification"}\''
+    service = "nocode.vision.v1"
+    services = "\n".join(
+        f"  {name + ' service':24} {stack.address_of(name)}, {stack.metrics_url_of(name)}"
+        for name in SERVICES
+    )
+    return f"""
+  {"gateway":24} {stack.address}, {stack.metrics_url_of("gateway")}
+{services}
+  {"S3 server":24} {stack.storage.s3_endpoint}, bucket {stack.storage.s3_bucket}
+  {"data and logs":24} {run_dir}
+
+Try:
+
+  {call} {stack.address} list
+  {call} {stack.address} describe {service}.PipelineService
+  {call} -d {task} {stack.address} {service}.PipelineService/ListArchitectures
+  {call} -d {task} {stack.address} {service}.DatasetService/ListDatasets
+  .venv/bin/nocode-vision --help
+
+README.md goes on from there, up to a prediction. Ctrl-C stops everything and keeps the data.
+"""
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())
