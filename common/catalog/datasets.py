@@ -1,8 +1,7 @@
 """The data sets of a service: uploaded, imported, listed and deleted.
 
 `tasks/{task}/datasets/{id}/reserved` holds the name of the import job that may write there, so that
-no two imports share an id. `tasks/{task}/datasets/{id}/used_by/{pipeline}` is an empty object for
-each pipeline that uses the data set.
+no two imports share an id.
 """
 
 from __future__ import annotations
@@ -10,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from common import names
-from common.catalog import requests
+from common.catalog import requests, uses
 from common.data import formats, sources
 from common.errors import AlreadyExists, Exhausted, InvalidInput, WrongState
 from common.jobs import states
@@ -185,10 +185,8 @@ class Datasets:
             self._bucket.delete_prefix(f"{dataset}/{folder}")
 
     def _check_unused(self, dataset: ResourceName) -> None:
-        prefix = f"{dataset}/used_by/"
         users = [
-            f"{dataset.parent}/pipelines/{stat.key.removeprefix(prefix)}"
-            for stat in self._bucket.list(prefix, limit=_SHOWN_PIPELINES + 1)
+            str(user) for user in islice(uses.users(self._bucket, dataset), _SHOWN_PIPELINES + 1)
         ]
         if users:
             shown = ", ".join(users[:_SHOWN_PIPELINES])
