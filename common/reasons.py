@@ -23,6 +23,7 @@ class Reason(StrEnum):
     NAME_INVALID = auto()
     TASK_UNKNOWN = auto()
     PAGE_TOKEN_INVALID = auto()
+    REQUEST_UNREADABLE = auto()
     REQUEST_ID_REUSED = auto()
     RESOURCE_NOT_FOUND = auto()
     RESOURCE_EXISTS = auto()

@@ -10,46 +10,31 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from google.protobuf import message, message_factory
 from grpc_status import rpc_status
 
 from common import logs
-from common.errors import DomainError
+from common.errors import DomainError, InvalidInput
+from common.reasons import Reason
 from common.rpc import contract, errors
-from nocode.vision.v1 import (
-    dataset_pb2_grpc,
-    job_pb2_grpc,
-    model_pb2_grpc,
-    pipeline_pb2_grpc,
-    prediction_pb2_grpc,
-)
+from common.rpc.streams import until_end
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 
-    from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+    from google.protobuf.descriptor import MethodDescriptor
 
     from common.rpc.metrics import MethodMetrics, ServerMetrics
 
     Context = grpc.aio.ServicerContext[Any, Any]
+    # From what grpc.aio has received to what the servicer is given.
+    Parse = Callable[[Any], Any]
     Unary = Callable[[Any, Context], Any]
-    Stream = Callable[[Any, Context], AsyncIterator[Any]]
+    Stream = Callable[[Any, Context], AsyncGenerator[Any]]
 
 REQUEST_ID_HEADER = "x-request-id"
 
-_ADD: dict[type, Callable[[Any, grpc.aio.Server], None]] = {
-    dataset_pb2_grpc.DatasetServiceServicer: dataset_pb2_grpc.add_DatasetServiceServicer_to_server,
-    pipeline_pb2_grpc.PipelineServiceServicer: (
-        pipeline_pb2_grpc.add_PipelineServiceServicer_to_server
-    ),
-    model_pb2_grpc.ModelServiceServicer: model_pb2_grpc.add_ModelServiceServicer_to_server,
-    job_pb2_grpc.JobServiceServicer: job_pb2_grpc.add_JobServiceServicer_to_server,
-    prediction_pb2_grpc.PredictionServiceServicer: (
-        prediction_pb2_grpc.add_PredictionServiceServicer_to_server
-    ),
-}
-_SERVICES: dict[str, ServiceDescriptor] = {
-    f"{service.name}Servicer": service for service in contract.SERVICES
-}
+_SERVICES = {f"{service.name}Servicer": service for service in contract.SERVICES}
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +43,8 @@ def register(server: grpc.aio.Server, servicers: Iterable[object], metrics: Serv
     """Put servicers on a server.
 
     A method that answers once is an `async def`; one that answers with a stream is an async
-    generator. Whatever it raises reaches the caller as a status with details.
+    generator. Whatever it raises reaches the caller as a status with details. A stream of requests
+    ends, for the method, only if the caller has ended it.
 
     Args:
         server: Not yet started.
@@ -69,43 +55,68 @@ def register(server: grpc.aio.Server, servicers: Iterable[object], metrics: Serv
         TypeError: An object is no servicer of ours, or a method is not of the kind above.
     """
     for servicer in servicers:
-        base = next((kind for kind in type(servicer).__mro__ if kind in _ADD), None)
-        if base is None:
+        bases = [kind.__name__ for kind in type(servicer).__mro__]
+        service = next((_SERVICES[name] for name in bases if name in _SERVICES), None)
+        if service is None:
             raise TypeError(f"{type(servicer).__name__} is no servicer of the contract")
-        _ADD[base](_Wrapped(servicer, _SERVICES[base.__name__], metrics), server)
+        handlers = {
+            method.name: _handler(
+                getattr(servicer, method.name),
+                method,
+                metrics.method(contract.shape(method), service.full_name, method.name),
+            )
+            for method in service.methods
+        }
+        generic = grpc.method_handlers_generic_handler(service.full_name, handlers)
+        server.add_generic_rpc_handlers((generic,))
+        server.add_registered_method_handlers(service.full_name, handlers)
 
 
-class _Wrapped:
-    """Has the methods of a servicer, wrapped, under the same names."""
-
-    def __init__(
-        self, servicer: object, service: ServiceDescriptor, metrics: ServerMetrics
-    ) -> None:
-        for method in service.methods:
-            implementation = getattr(servicer, method.name)
-            counts = metrics.method(contract.shape(method), service.full_name, method.name)
-            wrapped: Unary | Stream
-            if method.server_streaming:
-                _require(inspect.isasyncgenfunction(implementation), method, "async generator")
-                wrapped = _wrap_stream(implementation, method.name, counts)
-            else:
-                _require(inspect.iscoroutinefunction(implementation), method, "async def")
-                wrapped = _wrap_unary(implementation, method.name, counts)
-            setattr(self, method.name, wrapped)
-
-
-def _require(is_right: bool, method: MethodDescriptor, kind: str) -> None:
-    if not is_right:
-        raise TypeError(f"{method.full_name} must be implemented as an {kind}")
+def _handler(
+    implementation: Any, method: MethodDescriptor, metrics: MethodMetrics
+) -> grpc.RpcMethodHandler[Any, Any]:
+    # Requests are parsed here: what grpc.aio cannot parse itself, it answers with INTERNAL.
+    parse: Parse = message_factory.GetMessageClass(method.input_type).FromString
+    if method.client_streaming:
+        parse = _parse_each(parse)
+    make = _MAKE[method.client_streaming, method.server_streaming]
+    wrapped: Unary | Stream
+    if method.server_streaming:
+        if not inspect.isasyncgenfunction(implementation):
+            raise TypeError(f"{method.full_name} must be implemented as an async generator")
+        wrapped = _wrap_stream(implementation, parse, method.name, metrics)
+    else:
+        if not inspect.iscoroutinefunction(implementation):
+            raise TypeError(f"{method.full_name} must be implemented as an async def")
+        wrapped = _wrap_unary(implementation, parse, method.name, metrics)
+    serialize = message_factory.GetMessageClass(method.output_type).SerializeToString
+    handler: grpc.RpcMethodHandler[Any, Any] = make(wrapped, response_serializer=serialize)
+    return handler
 
 
-def _wrap_unary(implementation: Unary, name: str, metrics: MethodMetrics) -> Unary:
+_MAKE: dict[tuple[bool, bool], Any] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
+def _parse_each(parse: Parse) -> Parse:
+    async def parsed(requests: AsyncIterable[bytes]) -> AsyncIterator[Any]:
+        async for request in until_end(requests):
+            yield parse(request)
+
+    return parsed
+
+
+def _wrap_unary(implementation: Unary, parse: Parse, name: str, metrics: MethodMetrics) -> Unary:
     async def call(request: Any, context: Context) -> Any:
         started = metrics.start()
         code = grpc.StatusCode.OK
         try:
             _note_request_id(context)
-            return await implementation(request, context)
+            return await implementation(parse(request), context)
         except BaseException as error:
             code, status = _outcome(error, context, name)
             if status is None:
@@ -117,13 +128,14 @@ def _wrap_unary(implementation: Unary, name: str, metrics: MethodMetrics) -> Una
     return call
 
 
-def _wrap_stream(implementation: Stream, name: str, metrics: MethodMetrics) -> Stream:
-    async def call(request: Any, context: Context) -> AsyncIterator[Any]:
+def _wrap_stream(implementation: Stream, parse: Parse, name: str, metrics: MethodMetrics) -> Stream:
+    async def call(request: Any, context: Context) -> AsyncGenerator[Any]:
         started = metrics.start()
         code = grpc.StatusCode.OK
-        answers = implementation(request, context)
+        answers = None
         try:
             _note_request_id(context)
+            answers = implementation(parse(request), context)
             async for answer in answers:
                 yield answer
         except BaseException as error:
@@ -133,7 +145,8 @@ def _wrap_stream(implementation: Stream, name: str, metrics: MethodMetrics) -> S
             await context.abort_with_status(status)
         finally:
             metrics.end(started, code)
-            await answers.aclose()  # type: ignore[attr-defined]  # it is an async generator
+            if answers is not None:
+                await answers.aclose()
 
     return call
 
@@ -156,6 +169,11 @@ def _outcome(
         if remaining_s is not None and remaining_s <= 0:
             return grpc.StatusCode.DEADLINE_EXCEEDED, None
         return grpc.StatusCode.CANCELLED, None
+    if isinstance(error, message.DecodeError):
+        error = InvalidInput(
+            Reason.REQUEST_UNREADABLE,
+            f"The request's bytes are no message of {name}. Send one made from the same protos.",
+        )
     if isinstance(error, DomainError):
         code, status = errors.code_of(error), errors.to_status(error)
         is_ours = code in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE}

@@ -83,14 +83,22 @@ class Jobs(job_pb2_grpc.JobServiceServicer):
 
 @complete
 class Datasets(dataset_pb2_grpc.DatasetServiceServicer):
-    """Counts what is uploaded."""
+    """Counts what is uploaded, and how uploads end."""
+
+    def __init__(self):
+        self.completed = self.broken_off = 0
 
     async def UploadArchive(self, request_iterator, context):
         size = 0
-        async for request in request_iterator:
-            if request.chunk == b"bad":
-                raise MISSING
-            size += len(request.chunk)
+        try:
+            async for request in request_iterator:
+                if request.chunk == b"bad":
+                    raise MISSING
+                size += len(request.chunk)
+        except asyncio.CancelledError:
+            self.broken_off += 1
+            raise
+        self.completed += 1
         return dataset_pb2.UploadArchiveResponse(size_bytes=size)
 
 
@@ -116,10 +124,15 @@ def jobs():
 
 
 @pytest.fixture
-async def channel(registry, jobs):
+def datasets():
+    return Datasets()
+
+
+@pytest.fixture
+async def channel(registry, jobs, datasets):
     server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
 
-    handlers.register(server, [jobs, Datasets(), Predictions()], ServerMetrics(registry))
+    handlers.register(server, [jobs, datasets, Predictions()], ServerMetrics(registry))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -320,3 +333,37 @@ def test_a_servicer_that_lacks_a_method_is_refused_at_start(registry):
         handlers.register(None, [Half()], metrics)
     with pytest.raises(TypeError, match="no servicer"):
         handlers.register(None, [object()], metrics)
+
+
+@pytest.mark.parametrize("rpc", ["GetJob", "WatchJob", "UploadArchive", "StreamPredict"])
+async def test_a_request_that_is_no_message_is_the_callers_fault(channel, rpc):
+    """In all four call shapes."""
+    (path,) = [path for path in contract.METHODS if path.endswith(f"/{rpc}")]
+    garbage = b"\xff\xff\xff\xff"
+    shape = contract.shape(contract.METHODS[path])
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await {
+            "unary": lambda: channel.unary_unary(path)(garbage),
+            "server_stream": lambda: channel.unary_stream(path)(garbage).read(),
+            "client_stream": lambda: channel.stream_unary(path)(iter([garbage])),
+            "bidi_stream": lambda: channel.stream_stream(path)(iter([garbage])).read(),
+        }[shape]()
+
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    info = error_details_pb2.ErrorInfo()
+    assert rpc_status.from_call(caught.value).details[0].Unpack(info)
+    assert info.reason == "REQUEST_UNREADABLE"
+
+
+async def test_a_stream_that_breaks_off_does_not_look_complete(channel, datasets):
+    """Ten uploads that are cancelled after their first piece, and none is taken for whole."""
+    stub = dataset_pb2_grpc.DatasetServiceStub(channel)
+    for _ in range(10):
+        call = stub.UploadArchive()
+        await call.write(dataset_pb2.UploadArchiveRequest(chunk=b"1"))
+        await asyncio.sleep(0.02)
+        call.cancel()
+
+    await until(lambda: datasets.broken_off == 10)
+    assert datasets.completed == 0
