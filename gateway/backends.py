@@ -45,9 +45,10 @@ def channel_options(max_message_bytes: int) -> tuple[tuple[str, Any], ...]:
         ("grpc.dns_ares_query_timeout", 2_000),
         # New replicas are looked for this often when a connection ends; the default is 30 s.
         ("grpc.dns_min_time_between_resolutions_ms", 1_000),
-        # A machine that vanished without a word is noticed.
+        # A machine that vanished without a word is noticed. The ping's timeout decides;
+        # `grpc.keepalive_timeout_ms` does nothing in this version of gRPC.
         ("grpc.keepalive_time_ms", 10_000),
-        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.http2.ping_timeout_ms", 5_000),
         ("grpc.http2.max_pings_without_data", 0),
     )
 

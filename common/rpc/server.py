@@ -56,7 +56,7 @@ def server_options(settings: ServerSettings) -> tuple[tuple[str, int], ...]:
         ("grpc.keepalive_permit_without_calls", 1),
         # Notices clients that vanished without a word.
         ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.http2.ping_timeout_ms", 20_000),
         # Clients reconnect now and then, and so find replicas that were added.
         ("grpc.max_connection_age_ms", round(settings.max_connection_age_s * 1000)),
         ("grpc.max_connection_age_grace_ms", _AGED_CONNECTION_GRACE_S * 1000),

@@ -34,8 +34,7 @@ OPTIONS = [
 ]
 FLOOD_BYTES = 100_000
 SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_FLOOD_BYTES = 100_000
-SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def refusal(code=grpc.StatusCode.FAILED_PRECONDITION) -> status_pb2.Status:
