@@ -183,7 +183,7 @@ class Pipelines:
         """
         pipeline = self.get(name)
         job_name = self._jobs.name_for(job_pb2.Job.KIND_TRAIN, str(name), request_id)
-        if self._jobs.find(job_name) is None:
+        if not (request_id and self._jobs.find(job_name)):
             self._check_weights(name.task, pipeline)
         # Named after the job, so that a retry asks for the same model.
         model = names.ResourceName(name.task, "models", f"model-{job_name.id.partition('-')[2]}")

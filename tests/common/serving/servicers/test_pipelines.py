@@ -13,6 +13,7 @@ from common.names import parse
 from common.storage import resources
 from nocode.vision.v1 import job_pb2, model_pb2
 from nocode.vision.v1 import pipeline_pb2 as pb
+from services.classification.task import ClassificationTask
 
 from .calls import failure
 from .conftest import QUEUE_SIZE
@@ -67,7 +68,7 @@ async def test_architectures_are_listed_with_recipe_and_settings(service, parent
 
 
 async def test_architectures_are_listed_in_pages(service):
-    """Every architecture is on one page, in the same order."""
+    """Every architecture is on one page, in the order in which we would try them."""
     listed, token = [], ""
     while token or not listed:
         response = await service.pipelines.ListArchitectures(
@@ -81,6 +82,7 @@ async def test_architectures_are_listed_in_pages(service):
         pb.ListArchitecturesRequest(parent=PARENT, page_size=5000)
     )
     assert listed == [architecture.name for architecture in whole.architectures]
+    assert listed == [entry.name for entry in ClassificationTask().learner().registry]
 
 
 @pytest.mark.parametrize(
