@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from common.data.manifest import SUBSETS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -98,12 +100,12 @@ def check_duplicates(entries: Sequence[Entry], report: Report) -> None:
         report.add("NEAR_DUPLICATES", (entry.file for entry in firsts[1:]))
         if _differ(entry.annotation for entry in firsts):
             report.add("CONFLICTING_LABELS_NEAR", (entry.file for entry in firsts))
-        splits = Counter(entry.split for entry in group if entry.split is not None)
+        splits = {entry.split for entry in group} - {None}
         if len(splits) > 1:
-            usual = splits.most_common(1)[0][0]
+            first = min(splits, key=SUBSETS.index)  # train, if it is among them
             report.add(
                 "DUPLICATES_ACROSS_SPLITS",
-                (entry.file for entry in group if entry.split not in {None, usual}),
+                (entry.file for entry in group if entry.split not in {None, first}),
             )
 
 

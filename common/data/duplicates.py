@@ -39,7 +39,7 @@ SOURCE_PX = 64
 _MOST_DIFFERENCE = 0.12
 # Images with less contrast than this many grey levels are plain; their colour alone tells them
 # apart.
-_LEAST_CONTRAST = 4.0
+_LEAST_CONTRAST = 8.0
 # A shift in brightness counts less than a difference in content.
 _MEAN_WEIGHT = 0.3
 
