@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 class Recipe:
     """Settings of a training that works on a few hundred images without being touched.
 
-    The fields are those of `TrainingConfig`, and mean the same.
+    The fields are those of `TrainingConfig`, and mean the same, but for one:
+
+    Attributes:
+        min_step_count: A training whose `epoch_count` is left to the recipe takes at least this
+            many steps. On few images that is more epochs, which then last only seconds.
     """
 
     epoch_count: int
@@ -36,7 +40,8 @@ class Recipe:
     label_smoothing: float = 0.1
     warmup_epoch_count: float = 2.0
     class_balance: str = "auto"
-    weight_average_decay: float = 0.0
+    weight_average_decay: float = 0.98
+    min_step_count: int = 500
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,13 +66,23 @@ class ServiceSettings(StorageSettings, ServerSettings):
     job_queue_size: int = Field(100, ge=1, description="Jobs that may wait.")
     job_lease_s: float = Field(30.0, gt=0, description="A worker silent for longer is lost.")
     job_attempts: int = Field(3, ge=1, description="Times a job whose worker died is started.")
-    predict_queue_size: int = Field(32, ge=1, description="Images that may wait for a model.")
+    predict_queue_size: int = Field(
+        0, ge=0, description="Images that may wait for a model; 0 means four batches."
+    )
     predict_batch_size: int = Field(0, ge=0, description="Largest batch; 0 means by device.")
     predict_delay_ms: float = Field(0.0, ge=0, description="Wait for a batch to fill.")
     predict_decode_threads: int = Field(0, ge=0, description="Decoders; 0 means by cores.")
     predict_precision: str = Field("auto", description="auto, fp32 or bf16.")
     model_cache_bytes: int = Field(2 * GIB, ge=1, description="Memory for loaded models.")
     torch_threads: int = Field(1, ge=1, description="Threads of one torch operation on a CPU.")
+    train_threads: int = Field(0, ge=0, description="The same in training; 0 means all cores.")
+    image_cache_bytes: int = Field(
+        64 * GIB, ge=0, description="Disk for resized images that trainings share."
+    )
+    weights_url: str = Field(
+        "https://download.pytorch.org/models",
+        description="Where published weights that the bucket lacks come from; empty for nowhere.",
+    )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
     import torch
@@ -67,12 +67,13 @@ class Measurement:
     Attributes:
         metrics: With the task's `metrics` set, all else empty.
         plots: Title and PNG of each picture.
-        rows: One JSON object an image, in the order of the samples.
+        rows: One JSON object an image, in the order of the samples; made as they are read, so
+            that a million of them need not be in memory.
     """
 
     metrics: evaluation_pb2.Evaluation
     plots: list[tuple[str, bytes]] = field(default_factory=list)
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: Iterable[dict[str, Any]] = ()
 
 
 class Learner(ABC):
@@ -97,15 +98,19 @@ class Learner(ABC):
 
     @abstractmethod
     def augment(
-        self, image_3HW: Tensor, target: Target, level: str, generator: torch.Generator
-    ) -> tuple[Tensor, Target]:
-        """Vary a uint8 training image and its target together; same generator, same result.
+        self,
+        images_N3HW: Tensor,
+        targets: Sequence[Target],
+        level: str,
+        generators: Sequence[torch.Generator],
+    ) -> tuple[Tensor, Sequence[Target]]:
+        """Vary uint8 training images and their targets together; same generators, same result.
 
         Args:
-            image_3HW: The resized image, uint8.
-            target: Its target.
+            images_N3HW: The resized images, uint8, channels last in memory.
+            targets: One for each image.
             level: `none`, `light`, `standard` or `strong`.
-            generator: The only source of randomness.
+            generators: One for each image: the only source of randomness.
         """
 
     @abstractmethod
@@ -117,7 +122,10 @@ class Learner(ABC):
         config: pipeline_pb2.TrainingConfig,
         class_weights_C: Tensor | None,
     ) -> Tensor:
-        """Return the mean loss of a batch of normalized images; the model is in training mode."""
+        """Return the loss of normalized images, averaged over them; the model is in training mode.
+
+        It must be a plain mean, weights included, so that the parts of a split batch add up.
+        """
 
     # Inference.
 
@@ -160,10 +168,29 @@ class Learner(ABC):
         """Turn an output into the answer for an image of (width, height) pixels as sent."""
 
     @abstractmethod
+    def difference(self, output: Output, reference: Output, model: model_pb2.Model) -> float:
+        """Return by how much a score of the answer differs at most from that of the reference.
+
+        Decides whether faster arithmetic may stand for exact arithmetic.
+        """
+
+    @abstractmethod
     def draw(
         self, image_HW3: np.ndarray[Any, Any], prediction: prediction_pb2.Prediction
     ) -> np.ndarray[Any, Any]:
         """Draw an answer on a copy of the uint8 image."""
+
+    # Export.
+
+    @abstractmethod
+    def exportable(
+        self, network: nn.Module, model: model_pb2.Model
+    ) -> tuple[nn.Module, tuple[str, ...]]:
+        """Return a module from normalized images (N, 3, S, S) to answers, and its outputs' names.
+
+        The answers are final: scores are calibrated. It is traced, so nothing in it may depend on
+        the content of the images.
+        """
 
 
 class ImageSource(ABC):

@@ -1,0 +1,136 @@
+"""Batches for training and validation, made by other threads while the network is at work.
+
+Shape letters: N images, H height, W width, 3 colours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from common.data import transforms
+from common.data.loading import ahead, core_count, even_batches
+from common.training.seeds import derive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from torch import Tensor
+
+    from common.data.loading import ImageStore
+    from common.training.distributed import Ranks
+    from common.training.learner import Learner, Target
+    from nocode.vision.v1.model_pb2 import Preprocessing
+    from nocode.vision.v1.pipeline_pb2 import TrainingConfig
+
+# On a CPU the network uses all cores, so one thread that makes batches is enough; a GPU leaves
+# them free, and needs several to be kept busy.
+_MOST_THREADS = 8
+_BATCHES_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Images to train or validate on.
+
+    Attributes:
+        images: Their pixels, by row.
+        indices: The place of each in the data set, by row.
+        targets: What should be said of each, by row.
+    """
+
+    images: ImageStore
+    indices: Sequence[int]
+    targets: Sequence[Target]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A process's share of a batch.
+
+    Attributes:
+        images_N3HW: The network's input.
+        targets: One for each image.
+        total: Images in the whole batch, over all processes.
+    """
+
+    images_N3HW: Tensor
+    targets: Sequence[Target]
+    total: int
+
+
+class Batches:
+    """Makes the batches of a training.
+
+    Args:
+        learner: Says how images may be varied.
+        config: Settings, all filled in.
+        preprocessing: How images become the network's input.
+        ranks: The processes that train together.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        config: TrainingConfig,
+        preprocessing: Preprocessing,
+        ranks: Ranks,
+    ) -> None:
+        self._learner = learner
+        self._config = config
+        self._preprocessing = preprocessing
+        self._ranks = ranks
+        self._cuda = ranks.device.type == "cuda"
+        share = max(1, core_count() // ranks.count - 1)
+        self._threads = min(_MOST_THREADS, share) if self._cuda else 1
+
+    def train(self, subset: Subset, epoch: int) -> Generator[Batch]:
+        """Yield the batches of an epoch: shuffled, varied, as the seed and the epoch say."""
+        seed = self._config.seed
+        generator = torch.Generator().manual_seed(derive(seed, "order", epoch))
+        order = torch.randperm(len(subset), generator=generator).tolist()
+
+        def make(rows: list[int]) -> Batch:
+            share = self._ranks.share(rows)
+            generators = [
+                torch.Generator().manual_seed(derive(seed, "augment", epoch, subset.indices[row]))
+                for row in share
+            ]
+            images_N3HW, targets = self._learner.augment(
+                subset.images.batch(share),
+                [subset.targets[row] for row in share],
+                self._config.augmentation,
+                generators,
+            )
+            return Batch(self._prepared(images_N3HW), targets, len(rows))
+
+        return self._ahead(make, even_batches(order, self._config.batch_size))
+
+    def plain(self, subset: Subset, batch_size: int) -> Generator[Batch]:
+        """Yield images as they are, in order."""
+
+        def make(rows: Sequence[int]) -> Batch:
+            images_N3HW = self._prepared(subset.images.batch(rows))
+            return Batch(images_N3HW, [subset.targets[row] for row in rows], len(rows))
+
+        share = self._ranks.share(range(len(subset)))
+        return self._ahead(make, even_batches(share, batch_size) if share else [])
+
+    def _ahead(self, make: Callable[[list[int]], Batch], rows: list[list[int]]) -> Generator[Batch]:
+        for batch in ahead(make, rows, threads=self._threads, depth=_BATCHES_AHEAD + self._threads):
+            images_N3HW = batch.images_N3HW
+            if self._cuda:
+                images_N3HW = images_N3HW.to(self._ranks.device, non_blocking=True)
+                images_N3HW = transforms.normalize(images_N3HW, self._preprocessing)
+            yield Batch(images_N3HW, batch.targets, batch.total)
+
+    def _prepared(self, images_N3HW: Tensor) -> Tensor:
+        """Do what can be done away from the device: bytes travel faster than floats."""
+        if self._cuda:
+            return images_N3HW.pin_memory()
+        return transforms.normalize(images_N3HW, self._preprocessing)

@@ -1,0 +1,99 @@
+"""One of several processes that train together, as torchrun starts it.
+
+torchrun … --module common.training.rank services.classification.task:ClassificationTask JOB
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf import json_format
+
+from common import logs, names
+from common.errors import DomainError
+from common.jobs.context import JobContext
+from common.settings import ServiceSettings, load
+from common.storage import resources
+from common.storage.bucket import Bucket
+from common.training import distributed, launch
+from common.training.loop import Trainer
+from common.training.setup import first_network, prepare, use_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from common.training.distributed import Ranks
+    from nocode.vision.v1 import finding_pb2
+
+_WATCH_S = 1.0
+
+
+class RankContext(JobContext):
+    """A job as the processes of torchrun see it: the first one's reports go to the worker."""
+
+    ranks: Ranks
+
+    def progress(self, **values: Any) -> None:
+        """See `JobContext`."""
+        if self.ranks.first:
+            launch.report("progress", **values)
+
+    def add_history(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """See `JobContext`."""
+        if self.ranks.first:
+            launch.report("history", epoch=epoch, metrics=dict(metrics))
+
+    def add_finding(self, finding: finding_pb2.Finding) -> None:
+        """See `JobContext`."""
+        if self.ranks.first:
+            launch.report(
+                "finding",
+                **json_format.MessageToDict(
+                    finding, preserving_proto_field_name=True, use_integers_for_enums=True
+                ),
+            )
+
+
+def main(task_path: str, job_name: str) -> None:
+    """Train, as one of several."""
+    _end_with_parent()
+    settings = load(ServiceSettings)
+    logs.set_up(settings.log_level)
+    bucket = Bucket(settings)
+    module, _, name = task_path.partition(":")
+    task = getattr(importlib.import_module(module), name)()
+    job = resources.jobs(bucket).get(str(names.parse(job_name, "jobs")))
+    with distributed.join(settings.device) as ranks:
+        use_threads(settings.train_threads if ranks.device.type == "cpu" else 1)
+        context = RankContext(job, task=task, bucket=bucket, settings=settings)
+        context.ranks = ranks
+        try:
+            setup = prepare(context, ranks.device)
+            network = first_network(context, setup, ranks)
+            context.progress(phase="Training")
+            checkpoints = launch.checkpoints(context)
+            Trainer(setup.training, network, ranks, context, checkpoints).fit()
+        except DomainError as error:
+            launch.report("error", **launch.describe(error))
+            raise
+
+
+def _end_with_parent() -> None:
+    """End this process when torchrun is gone; it may have been killed."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

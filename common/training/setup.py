@@ -1,0 +1,264 @@
+"""From a TRAIN job to everything that its training needs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from common.catalog import splitting
+from common.data import transforms
+from common.data.loading import ImageCache, StreamedImages, core_count
+from common.data.reading import DatasetReader
+from common.errors import DomainError, InvalidInput
+from common.reasons import Reason
+from common.storage import resources
+from common.training import precision, pretrained, recipes
+from common.training.batches import Subset
+from common.training.loop import Training
+from common.training.seeds import derive
+from nocode.vision.v1 import finding_pb2, model_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
+
+    from common.architectures import Architecture
+    from common.data.manifest import Entry
+    from common.jobs.context import JobContext
+    from common.training.distributed import Ranks
+    from common.training.learner import Learner
+    from nocode.vision.v1 import dataset_pb2, pipeline_pb2
+
+INFO = finding_pb2.Finding.SEVERITY_INFO
+WARNING = finding_pb2.Finding.SEVERITY_WARNING
+
+# `class_balance: auto` weighs classes if the largest has this many times the images of the
+# smallest.
+_SKEWED = 3.0
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a TRAIN job is about.
+
+    Attributes:
+        pipeline: The pipeline.
+        dataset: Its data set.
+        entry: Its architecture.
+        test: The images that training never sees, by index.
+        training: What is trained, on what, and how.
+    """
+
+    pipeline: pipeline_pb2.Pipeline
+    dataset: dataset_pb2.Dataset
+    entry: Architecture
+    test: dict[int, Entry]
+    training: Training
+
+
+def prepare(context: JobContext, device: torch.device) -> Setup:
+    """Read what the job is about, and decode its images unless that was done before.
+
+    Raises:
+        NotFound: The pipeline or its data set has been deleted.
+        InvalidInput: The split has nothing to train on, or the device cannot do what is asked.
+    """
+    learner = context.task.learner()
+    pipeline = resources.pipelines(context.bucket).get(context.job.train_spec.pipeline)
+    dataset = resources.datasets(context.bucket).get(pipeline.dataset)
+    entry = learner.registry.get(pipeline.architecture)
+    config = recipes.resolve(entry, pipeline.training_config)
+    chosen = precision.choose(config.precision, device)
+    config.precision = chosen.name
+    context.add_finding(
+        finding_pb2.Finding(
+            id="PRECISION_CHOSEN",
+            severity=INFO,
+            count=1,
+            message=f"Trains in {chosen.name}: {chosen.why}.",
+        )
+    )
+    splits = splitting.read(context.bucket, pipeline.name)
+    if not splits.train:
+        raise InvalidInput(
+            Reason.SPLIT_INVALID,
+            f"The split of {pipeline.name} has no training images. Create a pipeline with a "
+            "larger train_fraction.",
+            field="pipeline.split_config.train_fraction",
+        )
+    if not pipeline.training_config.epoch_count:
+        _lengthen(context, config, pipeline.training_config, entry, len(splits.train))
+    reader = DatasetReader(context.bucket, dataset.name)
+    entries = reader.entries()
+    preprocessing = model_pb2.Preprocessing(
+        image_size_px=config.image_size_px,
+        resize=learner.resize,
+        mean=transforms.IMAGENET_MEAN,
+        std=transforms.IMAGENET_STD,
+    )
+    train, val = _subsets(context, learner, reader, preprocessing, [splits.train, splits.val])
+    return Setup(
+        pipeline=pipeline,
+        dataset=dataset,
+        entry=entry,
+        test={index: entries[index] for index in splits.test},
+        training=Training(
+            learner=learner,
+            config=config,
+            preprocessing=preprocessing,
+            class_count=len(dataset.classes),
+            class_weights_C=class_weights(
+                config.class_balance, _class_counts(context, entries, splits.train, dataset)
+            ),
+            train=train,
+            val=val,
+            precision=chosen,
+        ),
+    )
+
+
+def first_network(context: JobContext, setup: Setup, ranks: Ranks) -> nn.Module:
+    """Build the network with the weights that training starts from.
+
+    Raises:
+        WrongState: Published weights are required and cannot be had.
+    """
+    config = setup.training.config
+    torch.manual_seed(derive(config.seed, "weights"))
+    network = setup.entry.build(setup.training.class_count)
+    # The other processes are sent the first one's weights.
+    if config.pretrained == "none" or not ranks.first:
+        return network
+    context.progress(phase="Loading published weights")
+    try:
+        pretrained.load(
+            network, setup.entry, context.bucket, context.settings, context.work_dir / "weights"
+        )
+    except DomainError as error:
+        if config.pretrained == "required" or error.reason != Reason.PRETRAINED_UNAVAILABLE:
+            raise
+        context.add_finding(
+            finding_pb2.Finding(
+                id="TRAINED_FROM_SCRATCH",
+                severity=WARNING,
+                count=1,
+                message="Training started from random weights, which needs more images than "
+                f"starting from published ones. {error.message}",
+            )
+        )
+    return network
+
+
+def class_weights(balance: str, counts: Sequence[int]) -> Tensor | None:
+    """Return the weight of each class, inverse to its count, so that an image's is 1 on average.
+
+    A class without an image has weight 0; it never occurs.
+
+    Args:
+        balance: `none`, `balanced`, or `auto` for balanced if the data is skewed.
+        counts: Training images (or objects) of each class.
+    """
+    present = [count for count in counts if count]
+    skewed = max(present) >= _SKEWED * min(present)
+    if balance == "none" or (balance == "auto" and not skewed):
+        return None
+    mean = sum(counts) / len(present)
+    return torch.tensor([mean / count if count else 0.0 for count in counts])
+
+
+def _lengthen(
+    context: JobContext,
+    config: pipeline_pb2.TrainingConfig,
+    sent: pipeline_pb2.TrainingConfig,
+    entry: Architecture,
+    image_count: int,
+) -> None:
+    """Take more epochs than the recipe says where the images are so few that it has few steps."""
+    steps = -(-image_count // config.batch_size)
+    epoch_count = -(-entry.recipe.min_step_count // steps)
+    if epoch_count <= config.epoch_count:
+        return
+    if not sent.early_stopping_patience:
+        config.early_stopping_patience = round(
+            config.early_stopping_patience * epoch_count / config.epoch_count
+        )
+    context.add_finding(
+        finding_pb2.Finding(
+            id="MORE_EPOCHS",
+            severity=INFO,
+            count=1,
+            message=f"Trains for {epoch_count} epochs instead of {config.epoch_count}, since an "
+            f"epoch of {image_count} images has only {steps} steps. To decide yourself, set "
+            "training_config.epoch_count.",
+        )
+    )
+    config.epoch_count = epoch_count
+
+
+def _class_counts(
+    context: JobContext,
+    entries: Sequence[Entry],
+    indices: Sequence[int],
+    dataset: dataset_pb2.Dataset,
+) -> list[int]:
+    counts: Counter[int] = Counter()
+    for index in indices:
+        counts.update(context.task.classes_of(entries[index].annotation))
+    return [counts[label] for label in range(len(dataset.classes))]
+
+
+def _subsets(
+    context: JobContext,
+    learner: Learner,
+    reader: DatasetReader,
+    preprocessing: model_pb2.Preprocessing,
+    parts: Sequence[Sequence[int]],
+) -> list[Subset]:
+    """Make the images of some parts of the data set ready."""
+    settings = context.settings
+    cache = ImageCache(settings.work_dir / "images", settings.image_cache_bytes)
+    entries = reader.entries()
+    total, before = sum(len(part) for part in parts), 0
+    context.progress(phase="Reading images", step=0, step_count=total)
+    subsets = []
+    for part in parts:
+        chosen = [entries[index] for index in part]
+
+        def on_image(done: int, before: int = before) -> None:
+            context.progress(step=before + done)
+
+        images = cache.open(
+            reader,
+            chosen,
+            preprocessing,
+            max_pixels=settings.max_image_pixels,
+            scratch=context.work_dir / "images",
+            on_image=on_image,
+        )
+        if isinstance(images, StreamedImages):
+            context.add_finding(
+                finding_pb2.Finding(
+                    id="IMAGES_NOT_CACHED",
+                    severity=WARNING,
+                    count=len(chosen),
+                    message="There is no disk space to keep the resized images, so they are "
+                    "decoded again in every epoch, which is slow. Raise "
+                    "NOCODE_IMAGE_CACHE_BYTES or free disk space.",
+                )
+            )
+        before += len(part)
+        targets = [
+            learner.target(e.annotation, e.width, e.height, preprocessing.image_size_px)
+            for e in chosen
+        ]
+        subsets.append(Subset(images, list(part), targets))
+    return subsets
+
+
+def use_threads(count: int) -> None:
+    """Let a torch operation use this many threads; 0 means all cores."""
+    torch.set_num_threads(count or core_count())

@@ -1,0 +1,149 @@
+"""Variation of training images that leaves their class as it is.
+
+A batch is varied in one go: every image has its own draw, but the arithmetic runs once over all of
+them, in a few large operations that release Python's lock. `torchvision.transforms.v2` would draw
+once for the whole batch, or take four times as long image by image.
+
+Images are never mirrored. Whether a mirrored image still shows the same class is known only to
+whoever made the classes: left and right arrows, hands, letters and road signs change theirs. A
+default that nobody looks at must not destroy labels; rotations stay small for the same reason.
+
+Shape letters: N images, H height, W width, 3 colours, K draws an image.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strength:
+    """How far an image may be changed; each change is drawn evenly from its range.
+
+    Attributes:
+        rotate_deg: Rotation to either side, in degrees.
+        zoom: Largest factor by which the content grows or shrinks.
+        stretch: Largest factor by which width and height are pulled apart.
+        shift: Displacement along each axis, as a fraction of the side.
+        brightness: All colours times 1 ± this.
+        contrast: Distance from the image's mean grey times 1 ± this.
+        saturation: Distance from each pixel's grey times 1 ± this.
+        erase: Probability that a rectangle is painted over with the image's mean colour.
+    """
+
+    rotate_deg: float
+    zoom: float
+    stretch: float
+    shift: float
+    brightness: float
+    contrast: float
+    saturation: float
+    erase: float = 0.0
+
+
+STRENGTHS: dict[str, Strength | None] = {
+    "none": None,
+    "light": Strength(
+        rotate_deg=5, zoom=1.1, stretch=1.05, shift=0.05,
+        brightness=0.1, contrast=0.1, saturation=0.1,
+    ),
+    "standard": Strength(
+        rotate_deg=12, zoom=1.2, stretch=1.1, shift=0.08,
+        brightness=0.2, contrast=0.2, saturation=0.2,
+    ),
+    "strong": Strength(
+        rotate_deg=20, zoom=1.4, stretch=1.2, shift=0.12,
+        brightness=0.4, contrast=0.4, saturation=0.4, erase=0.5,
+    ),
+}  # fmt: skip
+
+_GREY_3 = (0.299, 0.587, 0.114)  # ITU-R BT.601, as torchvision's rgb_to_grayscale
+_DRAWS = 13
+
+
+def augment(images_N3HW: Tensor, level: str, generators: Sequence[torch.Generator]) -> Tensor:
+    """Vary uint8 images; an image with the same generator comes out the same in any batch.
+
+    Args:
+        images_N3HW: Resized images, uint8.
+        level: A key of `STRENGTHS`.
+        generators: One for each image, the only source of randomness.
+    """
+    strength = STRENGTHS[level]
+    if strength is None:
+        return images_N3HW
+    draws_NK = torch.stack([torch.rand(_DRAWS, generator=generator) for generator in generators])
+    signed_NK = draws_NK * 2 - 1
+    warped_N3HW = _warp(images_N3HW.float(), signed_NK[:, :5], strength)
+    coloured_N3HW = _colour(warped_N3HW, signed_NK[:, 5:8], strength)
+    if strength.erase:
+        coloured_N3HW = _erase(coloured_N3HW, draws_NK[:, 8:], strength.erase)
+    return coloured_N3HW.clamp_(0, 255).round_().to(torch.uint8)
+
+
+def _warp(images_N3HW: Tensor, draws_NK: Tensor, strength: Strength) -> Tensor:
+    """Rotate, zoom, stretch and shift in one resampling; what was outside is mirrored in."""
+    angle_N = draws_NK[:, 0] * math.radians(strength.rotate_deg)
+    zoom_N = strength.zoom ** draws_NK[:, 1]
+    stretch_N = strength.stretch ** draws_NK[:, 2]
+    cosine_N, sine_N = angle_N.cos() / zoom_N, angle_N.sin() / zoom_N
+    # From a place in the result to the place in the image, both in [-1, 1].
+    theta_N23 = torch.stack(
+        [
+            torch.stack(
+                [cosine_N * stretch_N, -sine_N, 2 * strength.shift * draws_NK[:, 3]], dim=1
+            ),
+            torch.stack([sine_N, cosine_N / stretch_N, 2 * strength.shift * draws_NK[:, 4]], dim=1),
+        ],
+        dim=1,
+    )
+    grid_NHW2 = functional.affine_grid(theta_N23, list(images_N3HW.shape), align_corners=False)
+    return functional.grid_sample(
+        images_N3HW, grid_NHW2, padding_mode="reflection", align_corners=False
+    )
+
+
+def _colour(images_N3HW: Tensor, draws_NK: Tensor, strength: Strength) -> Tensor:
+    """Change brightness, contrast and saturation, which together are one matrix a pixel."""
+    brightness_N = 1 + strength.brightness * draws_NK[:, 0]
+    contrast_N = 1 + strength.contrast * draws_NK[:, 1]
+    saturation_N = 1 + strength.saturation * draws_NK[:, 2]
+    grey_3 = torch.tensor(_GREY_3)
+    mean_grey_N = images_N3HW.mean(dim=(2, 3)) @ grey_3
+    # colour → saturation · colour + (1 - saturation) · grey, a 3×3 matrix.
+    mix_N33 = (
+        saturation_N[:, None, None] * torch.eye(3) + (1 - saturation_N)[:, None, None] * grey_3
+    )
+    matrix_N33 = (brightness_N * contrast_N)[:, None, None] * mix_N33
+    offset_N = brightness_N * (1 - contrast_N) * mean_grey_N
+    flat_N3P = images_N3HW.flatten(start_dim=2)
+    return torch.baddbmm(offset_N[:, None, None], matrix_N33, flat_N3P).view_as(images_N3HW)
+
+
+def _erase(images_N3HW: Tensor, draws_NK: Tensor, probability: float) -> Tensor:
+    """Paint over a rectangle of 2 to 20 % of the area, at the given probability.
+
+    Source: Zhong et al., "Random Erasing Data Augmentation", 2017, https://arxiv.org/abs/1708.04896
+    """
+    height, width = images_N3HW.shape[2:]
+    side_N = (0.02 + 0.18 * draws_NK[:, 1]).sqrt()
+    ratio_N = (2 * (2 * draws_NK[:, 2] - 1) * math.log(1.5)).exp().sqrt()
+    tall_N, wide_N = (side_N * ratio_N).clamp(max=1), (side_N / ratio_N).clamp(max=1)
+    top_N, left_N = draws_NK[:, 3] * (1 - tall_N), draws_NK[:, 4] * (1 - wide_N)
+    y_H = (torch.arange(height) + 0.5) / height
+    x_W = (torch.arange(width) + 0.5) / width
+    inside_NH = (y_H >= top_N[:, None]) & (y_H < (top_N + tall_N)[:, None])
+    inside_NW = (x_W >= left_N[:, None]) & (x_W < (left_N + wide_N)[:, None])
+    erased_NHW = inside_NH[:, :, None] & inside_NW[:, None, :]
+    erased_NHW &= (draws_NK[:, 0] < probability)[:, None, None]
+    mean_N3 = images_N3HW.mean(dim=(2, 3))
+    return torch.where(erased_NHW[:, None], mean_N3[:, :, None, None], images_N3HW)
