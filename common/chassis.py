@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import argparse
-import logging
+import asyncio
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from common.task import Task
     from nocode.vision.v1 import job_pb2 as pb
-
-_log = logging.getLogger(__name__)
 
 
 def main(
@@ -47,9 +45,13 @@ def main(
         if options.until_stdin_closes:
             worker.end_with_stdin()
         claim = Claim(options.job, options.owner, options.attempt)
-        task_name = names.parse(options.job, "jobs").task
-        (task,) = (task for task in tasks if task.name == task_name)
+        (task,) = [task for task in tasks if task.name == names.parse(options.job, "jobs").task]
         worker.work(claim, task=task, bucket=Bucket(settings), settings=settings, runners=runners)
+    else:
+        bucket = _open_bucket(settings)
+        from common.service import serve  # noqa: PLC0415 - brings torch, which an import needs not
+
+        asyncio.run(serve(tasks, settings, bucket))
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -69,3 +71,14 @@ def _set_threads(settings: ServiceSettings) -> None:
     # A thread that waits by spinning takes the core from the one that it waits for.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ["OMP_NUM_THREADS"] = str(settings.torch_threads)
+
+
+def _open_bucket(settings: ServiceSettings) -> Bucket:
+    """Return the bucket, or end the process with a line that says what is wrong with it."""
+    bucket = Bucket(settings)
+    try:
+        bucket.check()
+    except StorageUnavailable as error:
+        print(error.message, file=sys.stderr)  # noqa: T201 - for the person who starts it
+        raise SystemExit(2) from None
+    return bucket
