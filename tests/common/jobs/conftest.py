@@ -26,7 +26,7 @@ COMMAND = (sys.executable, "-m", "tests.common.jobs.workload")
 def settings(storage_settings, tmp_path) -> ServiceSettings:
     """Short leases, so that tests need not wait for long ones."""
     return ServiceSettings(
-        **storage_settings.model_dump(), work_dir=tmp_path, job_lease_s=4.0, job_queue_size=3
+        **storage_settings.model_dump(), work_dir=tmp_path, job_lease_s=6.0, job_queue_size=3
     )
 
 

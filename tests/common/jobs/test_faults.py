@@ -17,7 +17,7 @@ from deploy.local.embedded_s3 import EmbeddedS3
 from tests.common.jobs.conftest import is_counting
 from tests.common.jobs.test_dispatcher import wait_until, workers_of
 
-AWAY_S = 6.0
+AWAY_S = 8.0
 
 
 @pytest.fixture
