@@ -1,0 +1,198 @@
+"""The whole system as real processes, as `make run` and the end-to-end tests start it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+import grpc
+import psutil
+import pytest
+
+from common.storage.bucket import Bucket
+from deploy.local.process import REPOSITORY, ProcessFailed
+from deploy.local.stack import LocalStack
+from nocode.vision.v1 import dataset_pb2, dataset_pb2_grpc
+
+TASK = "tasks/classification"
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    """Where the stack of this module keeps its data."""
+    return tmp_path_factory.mktemp("stack")
+
+
+@pytest.fixture(scope="module")
+def stack(directory):
+    """A stack that these tests may harm."""
+    with LocalStack(directory, env={"gateway": {"NOCODE_DRAIN_S": "1"}}) as running:
+        yield running
+
+
+def list_datasets(address: str, *, timeout: float = 30) -> int:
+    """Ask for the data sets, which takes all parts, and return how many there are."""
+    with grpc.insecure_channel(address) as channel:
+        request = dataset_pb2.ListDatasetsRequest(parent=TASK)
+        stub = dataset_pb2_grpc.DatasetServiceStub(channel)
+        return len(stub.ListDatasets(request, timeout=timeout).datasets)
+
+
+def wait_until_listed(address: str) -> int:
+    """Return the number of data sets, as soon as the gateway has found the service again."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return list_datasets(address)
+        except grpc.RpcError as error:
+            if time.monotonic() > deadline or error.code() != grpc.StatusCode.UNAVAILABLE:
+                raise
+            time.sleep(0.1)
+
+
+def test_a_call_reaches_the_bucket_through_the_gateway(stack):
+    """And the service can be called without it."""
+    assert list_datasets(stack.address) == 0
+    assert list_datasets(stack.address_of("classification")) == 0
+
+
+@pytest.mark.parametrize("part", ["gateway", "classification"])
+def test_metrics_are_where_it_says(stack, part):
+    """In the format of Prometheus."""
+    list_datasets(stack.address)
+
+    with urllib.request.urlopen(stack.metrics_url_of(part), timeout=10) as answer:
+        assert b"grpc_server_handled_total" in answer.read()
+
+
+def test_a_killed_service_comes_back_at_its_address(stack):
+    """Meanwhile the gateway says which one is missing."""
+    address, pid = stack.address_of("classification"), stack.pid("classification")
+
+    stack.kill("classification")
+    with pytest.raises(grpc.RpcError) as caught:
+        list_datasets(stack.address)
+    with pytest.raises(ProcessFailed, match="The classification service ended with status -9"):
+        stack.check()
+    stack.restart("classification")
+
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert "classification" in caught.value.details()
+    assert stack.address_of("classification") == address
+    assert stack.pid("classification") != pid
+    assert wait_until_listed(stack.address) == 0
+    stack.check()
+
+
+def test_a_killed_s3_server_comes_back_with_its_data(stack):
+    """The service needs no restart."""
+    bucket = Bucket(stack.storage)
+    bucket.put("kept", b"x")
+
+    stack.kill("s3")
+    stack.restart("s3")
+
+    assert bucket.get("kept") == b"x"
+    assert list_datasets(stack.address) == 0
+
+
+def test_the_gateway_is_given_no_storage_keys(stack):
+    """It has no use for them."""
+    environment = psutil.Process(stack.pid("gateway")).environ()
+
+    assert "NOCODE_BACKENDS" in environment
+    assert not {name for name in environment if name.startswith("NOCODE_S3_")}
+
+
+def test_a_part_that_does_not_come_up_ends_the_others(tmp_path):
+    """The error shows its log."""
+    stack = LocalStack(tmp_path, env={"classification": {"NOCODE_JOB_SLOTS": "-1"}})
+    before = set(psutil.Process().children(recursive=True))
+
+    with pytest.raises(ProcessFailed, match=r"service ended[^$]*NOCODE_JOB_SLOTS"), stack:
+        pass
+
+    assert set(psutil.Process().children(recursive=True)) <= before
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """Starts what `make run` does, and returns it with what it has printed up to its last line."""
+    started = []
+
+    def start(**env: str) -> tuple[subprocess.Popen, str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.local"],
+            cwd=REPOSITORY,
+            env=os.environ | {"NOCODE_RUN_DIR": str(tmp_path / "run"), "NOCODE_PORT": "0"} | env,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        printed = ""
+        for line in process.stdout:
+            printed += line
+            if "Ctrl-C" in line:
+                break
+        return process, printed
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_make_run_prints_commands_that_work_and_stops_cleanly(make_run, tmp_path):
+    """Every command that it prints; at Ctrl-C nothing stays behind but the data."""
+    process, printed = make_run()
+    commands = re.findall(r"^  (\.venv/bin/.*)$", printed, re.MULTILINE)
+    for command in commands:
+        subprocess.run(shlex.split(command), cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL)
+    children = psutil.Process(process.pid).children(recursive=True)
+
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(60) == 0
+    assert len(commands) >= 4
+    assert len(children) >= 3
+    assert not [child for child in children if child.is_running()]
+    assert "Stopped." in process.stdout.read()
+    assert (tmp_path / "run" / "logs" / "gateway.log").exists()
+
+
+def test_make_run_uses_the_s3_server_it_is_told_to(make_run, storage_settings):
+    """And starts none. `kill` ends it like Ctrl-C does."""
+    process, printed = make_run(
+        NOCODE_S3_ENDPOINT=storage_settings.s3_endpoint,
+        NOCODE_S3_ACCESS_KEY=storage_settings.s3_access_key,
+        NOCODE_S3_SECRET_KEY=storage_settings.s3_secret_key,
+        NOCODE_S3_BUCKET=storage_settings.s3_bucket,
+    )
+    children = psutil.Process(process.pid).children(recursive=True)
+    names = {child.name() for child in children}
+
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(60) == 0
+    assert not [child for child in children if child.is_running()]
+    assert f"{storage_settings.s3_endpoint}, bucket {storage_settings.s3_bucket}" in printed
+    assert "weed" not in names
+
+
+def test_make_run_says_which_part_ended(make_run):
+    """And ends the others."""
+    process, _ = make_run()
+    children = psutil.Process(process.pid).children(recursive=True)
+    (weed,) = (child for child in children if child.name() == "weed")
+
+    weed.kill()
+
+    assert process.wait(60) == 1
+    assert not [child for child in children if child.is_running()]
