@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo run setup protos check fix test test-slow lock clean
+.PHONY: help demo run setup protos check fix test test-slow lock bench-gateway clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -67,6 +67,9 @@ test-slow: setup  ## Run the tests that train for minutes.
 
 run: setup  ## Run the whole system on this machine until Ctrl-C.
 	$(BIN)/python -m deploy.local
+
+bench-gateway: setup  ## Measure what the gateway adds to a call, beside nginx.
+	$(BIN)/python -m benchmarks.gateway
 
 clean:  ## Remove what was generated and the data of `make run`.
 	rm -rf build .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
