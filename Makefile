@@ -60,7 +60,7 @@ fix: setup  ## Repair what `check` complains about, as far as a program can.
 	$(BIN)/buf format --write protos
 
 test: setup  ## Run the tests.
-	$(BIN)/pytest -n $(TEST_PROCESSES)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
 
 test-slow: setup  ## Run the tests that train for minutes.
 	$(BIN)/pytest -m slow

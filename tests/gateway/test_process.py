@@ -91,14 +91,18 @@ async def test_idle_it_takes_less_than_120_mb(running):
     assert int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) < 120_000
 
 
-async def test_it_logs_each_call_as_one_line_of_json(running):
-    await running.jobs.GetJob(job("fine"), metadata=[("x-request-id", "mine")])
+async def test_it_logs_a_call_that_failed_as_one_line_of_json(running):
+    """With the id that the caller has, so that the line can be found."""
+    with pytest.raises(grpc.aio.AioRpcError):
+        await running.jobs.GetJob(job("refused"), metadata=[("x-request-id", "mine")])
     await running.stop()
 
     lines = [json.loads(line) for line in running.log.read_text().splitlines()]
     calls = [line for line in lines if line.get("request_id") == "mine"]
 
-    assert [line["message"] for line in calls] == ["/nocode.vision.v1.JobService/GetJob OK"]
+    assert [line["message"] for line in calls] == [
+        "/nocode.vision.v1.JobService/GetJob FAILED_PRECONDITION"
+    ]
     assert calls[0]["ms"] > 0
 
 
