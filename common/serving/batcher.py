@@ -1,0 +1,325 @@
+"""Batches images of many calls for the networks of one device.
+
+Work-conserving: whenever the device is free, it takes what has queued, up to a batch; models take
+turns. What is admitted is bounded, and only what can be done in time is admitted, so that under
+overload the device computes nothing in vain.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from common.errors import Exhausted
+from common.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from common.serving.metrics import PredictMetrics
+    from common.serving.network import Network
+    from common.training.learner import Output
+
+# An estimate of the time to an answer may be this much too low.
+_CAUTION = 1.2
+_MIN_RETRY_S = 0.05
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """A call that was admitted.
+
+    Attributes:
+        network: What it is for.
+        deadline: By `time.monotonic`; infinite if the caller has none.
+        abandoned: Set as soon as nobody waits for the answer; then nothing more is computed.
+    """
+
+    network: Network
+    deadline: float
+    abandoned: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Item:
+    """An image that waits for the network.
+
+    Attributes:
+        ticket: The call that it is of.
+        image_3SS: Resized, uint8.
+        tag: What the caller wants back with the output.
+        ready: When it was submitted.
+    """
+
+    ticket: Ticket
+    image_3SS: Tensor
+    tag: Any
+    ready: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What came of some items.
+
+    Attributes:
+        items: All of the same network.
+        outputs: One for each; empty if there is an error.
+        error: Why there are none.
+        started: When the network began.
+        ended: When it was done.
+    """
+
+    items: list[Item]
+    outputs: list[Output]
+    error: Exception | None
+    started: float
+    ended: float
+
+
+class _Lane:
+    """A network's queue."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.items: deque[Item] = deque()
+        self.waiting = 0  # admitted and not yet with the network; not all of them are decoded yet
+
+
+class Batcher:
+    """The queue of a device. Thread-safe.
+
+    Args:
+        queue_size: Images of one model that may wait.
+        batch_size: Images that a network gets at once.
+        delay_s: How long an image may wait for others to fill a batch.
+        finish: Called in the device's thread with each batch; must not block, nor raise.
+        metrics: Where figures go.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue_size: int,
+        batch_size: int,
+        delay_s: float,
+        finish: Callable[[Batch], None],
+        metrics: PredictMetrics,
+    ) -> None:
+        self._queue_size = queue_size
+        self._batch_size = batch_size
+        self._delay_s = delay_s
+        self._finish = finish
+        self._metrics = metrics
+        self._changed = threading.Condition()
+        self._lanes: dict[Network, _Lane] = {}
+        self._turns: deque[_Lane] = deque()  # lanes with items, the next one first
+        self._busy_until = 0.0
+        self._closed = False
+        metrics.waiting.set_function(self._waiting)
+        self._thread = threading.Thread(target=self._run, name="forward", daemon=True)
+        self._thread.start()
+
+    def admit(self, network: Network, count: int, deadline: float) -> Ticket:
+        """Make room for `count` images; each must then be submitted or withdrawn.
+
+        A call with more images than the queue has room for is admitted if nothing waits.
+
+        Raises:
+            Exhausted: The queue is full, or too long for the deadline.
+        """
+        with self._changed:
+            if self._closed:
+                raise Exhausted(
+                    Reason.SERVER_STOPPING, "The server is stopping. Try again.", retry_after_s=1.0
+                )
+            lane = self._lanes.get(network)
+            waiting = lane.waiting if lane else 0
+            wait_s = self._expected_wait()
+            if waiting and waiting + count > self._queue_size:
+                self._metrics.queue_full.inc(count)
+                raise Exhausted(
+                    Reason.QUEUE_FULL,
+                    f"{waiting} images wait for {network.model.name} and at most "
+                    f"{self._queue_size} may, so there is no room for {count} more. "
+                    "Try again later.",
+                    retry_after_s=max(wait_s, _MIN_RETRY_S),
+                    waiting=waiting,
+                    queue_size=self._queue_size,
+                )
+            needed_s = _CAUTION * (wait_s + network.times.expected(min(count, self._batch_size)))
+            # A free device always tries: otherwise a wrong estimate would never be put right.
+            if wait_s and time.monotonic() + needed_s > deadline:
+                self._metrics.too_late.inc(count)
+                raise Exhausted(
+                    Reason.DEADLINE_TOO_SHORT,
+                    f"The answer is expected in {needed_s:.2f} s, after the call's deadline, "
+                    "because others wait before it. Try again later, or with a longer deadline.",
+                    retry_after_s=max(wait_s, _MIN_RETRY_S),
+                )
+            if lane is None:
+                lane = self._lanes[network] = _Lane(network)
+            lane.waiting += count
+        return Ticket(network, deadline)
+
+    def submit(self, item: Item) -> None:
+        """Queue an image that was admitted."""
+        with self._changed:
+            lane = self._lanes[item.ticket.network]
+            lane.items.append(item)
+            if len(lane.items) == 1:
+                self._turns.append(lane)
+            self._changed.notify()
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """Give back the room of an image that was admitted and will not be submitted."""
+        with self._changed:
+            self._leave(self._lanes[ticket.network])
+
+    def close(self) -> None:
+        """Admit nothing more, finish what was admitted, and end the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _waiting(self) -> int:
+        with self._changed:
+            return sum(lane.waiting for lane in self._lanes.values())
+
+    # In the device's thread, or with the lock held.
+
+    def _run(self) -> None:
+        while (batch := self._next_batch()) is not None:
+            items, late = batch
+            if late:
+                self._finish(_too_late(late))
+                self._metrics.too_late.inc(len(late))
+            if items:
+                self._compute(items)
+
+    def _next_batch(self) -> tuple[list[Item], list[Item]] | None:
+        """Wait for images; return those to compute and those that it is too late for."""
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                due = next((lane for lane in self._turns if self._fills_in(lane, now) <= 0), None)
+                if due:
+                    self._turns.remove(due)
+                    return self._take(due, now)
+                if self._closed and not self._lanes:
+                    return None
+                self._busy_until = 0.0
+                self._changed.wait(
+                    min((self._fills_in(lane, now) for lane in self._turns), default=None)
+                )
+
+    def _fills_in(self, lane: _Lane, now: float) -> float:
+        """Return how long to wait for a lane's batch to fill."""
+        if len(lane.items) >= self._batch_size or self._closed:
+            return 0.0
+        return lane.items[0].ready + self._delay_s - now
+
+    def _take(self, lane: _Lane, now: float) -> tuple[list[Item], list[Item]]:
+        times, limit = lane.network.times, min(self._batch_size, lane.network.max_batch_size)
+        batch: list[Item] = []
+        late: list[Item] = []
+        tightest = float("inf")
+        while lane.items and len(batch) < limit:
+            item = lane.items[0]
+            deadline = item.ticket.deadline
+            in_time = now + times.expected(len(batch) + 1) <= min(tightest, deadline)
+            if not item.ticket.abandoned and not in_time and batch:
+                break  # it would make the others late: for the next batch
+            lane.items.popleft()
+            self._leave(lane)
+            if item.ticket.abandoned:
+                self._metrics.cancelled.inc()
+            elif in_time:
+                batch.append(item)
+                tightest = min(tightest, deadline)
+            else:
+                late.append(item)
+        if not batch:
+            # An estimate may be wrong, and only computing puts it right.
+            hopeful = next((item for item in late if item.ticket.deadline > now), None)
+            if hopeful:
+                late.remove(hopeful)
+                batch.append(hopeful)
+        if lane.items:
+            self._turns.append(lane)
+        self._busy_until = now + times.expected(len(batch)) if batch else 0.0
+        return batch, late
+
+    def _leave(self, lane: _Lane) -> None:
+        lane.waiting -= 1
+        if not lane.waiting:
+            del self._lanes[lane.network]
+            if self._closed:
+                self._changed.notify()
+
+    def _expected_wait(self) -> float:
+        """Return when the device will be free of all that was admitted; 0 if it is free now."""
+        wait_s = max(0.0, self._busy_until - time.monotonic()) if self._busy_until else 0.0
+        for lane in self._lanes.values():
+            batches, rest = divmod(lane.waiting, self._batch_size)
+            times = lane.network.times
+            wait_s += batches * times.expected(self._batch_size) + (
+                times.expected(rest) if rest else 0.0
+            )
+        return wait_s
+
+    def _compute(self, items: list[Item]) -> None:
+        network = items[0].ticket.network
+        started = time.monotonic()
+        outputs: list[Output] = []
+        error: Exception | None = None
+        try:
+            outputs = network.forward([item.image_3SS for item in items])
+        except Exception as failure:  # noqa: BLE001 - fails these calls, not the device's thread
+            error = failure
+        if isinstance(error, torch.OutOfMemoryError):
+            error.with_traceback(None)  # it would keep the batch's memory
+            if len(items) > 1:
+                self._compute_in_halves(items)
+                return
+            error = Exhausted(
+                Reason.OUT_OF_MEMORY,
+                f"The device has not enough memory for one image with {network.model.name}.",
+                retry_after_s=1.0,
+            )
+        ended = time.monotonic()
+        if error is None:
+            network.times.note(len(items), ended - started)
+        self._metrics.forward_seconds.observe(ended - started)
+        self._metrics.batch_size.observe(len(items))
+        for item in items:
+            self._metrics.queue_seconds.observe(started - item.ready)
+        self._finish(Batch(items, outputs, error, started, ended))
+
+    def _compute_in_halves(self, items: list[Item]) -> None:
+        network, half = items[0].ticket.network, len(items) // 2
+        log.warning("%s: %s images at once are too many", network.model.name, len(items))
+        network.max_batch_size = half
+        self._compute(items[:half])
+        self._compute(items[half:])
+
+
+def _too_late(items: list[Item]) -> Batch:
+    now = time.monotonic()
+    error = Exhausted(
+        Reason.DEADLINE_TOO_SHORT,
+        "The image waited so long that its answer would come after the call's deadline. "
+        "Try again later, or with a longer deadline.",
+        retry_after_s=_MIN_RETRY_S,
+    )
+    return Batch(items, [], error, now, now)

@@ -1,0 +1,167 @@
+"""A model ready to answer: its network on a device, in the fastest arithmetic that agrees.
+
+Shape letters: N images, 3 colours, S side of the network's input.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from common.data import images, transforms
+from common.serving.forward_times import ForwardTimes
+from common.training.precision import cpu_has_bf16
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from common.training.learner import Learner, Output
+    from nocode.vision.v1.model_pb2 import Model
+
+TOLERANCE = 0.01
+"""How far a probability in bf16 may be from that in fp32, for `auto` to choose bf16."""
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An image that waits for the network.
+
+    Attributes:
+        image_3SS: Resized, uint8.
+        width: Of the image as sent, upright.
+        height: Of the image as sent, upright.
+    """
+
+    image_3SS: Tensor
+    width: int
+    height: int
+
+
+class Network:
+    """A model's network on a device.
+
+    Attributes:
+        model: The resource.
+        learner: The task's.
+        precision: `fp32` or `bf16`.
+        size_bytes: What weights and buffers take.
+        times: How long it takes.
+        max_batch_size: What the device has memory for, as far as is known.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        module: nn.Module,
+        learner: Learner,
+        device: torch.device,
+        precision: str = "fp32",
+    ) -> None:
+        self.model = model
+        self.learner = learner
+        self.precision = precision
+        self.size_bytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+        self.times = ForwardTimes()
+        self.max_batch_size = sys.maxsize
+        self._module = module
+        self._device = device
+        self._decode_size = transforms.decode_size(model.preprocessing)
+
+    def prepare(self, data: bytes, max_pixels: int) -> Prepared:
+        """Decode and resize an image file. May run in any thread.
+
+        Raises:
+            ImageError: It is no usable image.
+        """
+        info, pixels_HW3 = images.read(data, max_pixels=max_pixels, at_least_px=self._decode_size)
+        image_3SS = transforms.resize(pixels_HW3, self.model.preprocessing)
+        return Prepared(image_3SS, info.width, info.height)
+
+    def warm_up(self, batch_size: int) -> None:
+        """Run it, so that the first call is as fast as any, and its times are known."""
+        size_px = self.model.preprocessing.image_size_px
+        blank_3SS = torch.zeros((size_px, size_px, 3), dtype=torch.uint8).permute(2, 0, 1)
+        for size in (1, 1, batch_size):
+            started = time.monotonic()
+            self.forward([blank_3SS] * size)
+            self.times.note(size, time.monotonic() - started)
+
+    def forward(self, images_3SS: Sequence[Tensor]) -> list[Output]:
+        """Run the network on resized images; one thread at a time."""
+        batch_N3SS = transforms.stack(images_3SS).to(self._device)
+        with torch.inference_mode():
+            inputs_N3SS = transforms.normalize(batch_N3SS, self.model.preprocessing)
+            return self.learner.forward(self._module, inputs_N3SS.to(DTYPES[self.precision]))
+
+
+def make(
+    model: Model, module: nn.Module, learner: Learner, device: torch.device, precision: str
+) -> Network:
+    """Put a loaded model on a device and choose its arithmetic.
+
+    Args:
+        model: The resource.
+        module: Its network, from `load_model`.
+        learner: The task's.
+        device: Where it is to run.
+        precision: `fp32`, `bf16`, or `auto`: bf16 if the hardware has it and the probabilities of
+            a few test pictures stay within `TOLERANCE` of those in fp32.
+    """
+    module = module.to(device).to(memory_format=torch.channels_last)
+    exact = Network(model, module, learner, device)
+    if precision == "fp32" or (precision == "auto" and not has_bf16(device)):
+        return exact
+    fast = Network(model, to_bf16(module), learner, device, "bf16")
+    deviation = _deviation(fast, exact)
+    if deviation <= TOLERANCE or precision == "bf16":
+        log.info("%s answers in bf16, within %.4f of fp32", model.name, deviation)
+        return fast
+    log.warning(
+        "%s answers in fp32: in bf16 its probabilities differ by %.4f", model.name, deviation
+    )
+    return exact
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the hardware computes bf16 natively; elsewhere it is slower than fp32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and cpu_has_bf16()
+
+
+def to_bf16(module: nn.Module) -> nn.Module:
+    """Copy a network to bf16.
+
+    The statistics of batch normalization stay in fp32: rounded to 8 bits, they cost more of the
+    answer than all the products together, and save nothing.
+    """
+    fast = copy.deepcopy(module).to(torch.bfloat16)
+    for norm, exact in zip(fast.modules(), module.modules(), strict=True):
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+            norm.float().load_state_dict(exact.state_dict())
+    return fast
+
+
+def _deviation(fast: Network, exact: Network) -> float:
+    """Return by how much a probability differs at most, on pictures from smooth to busy."""
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (side, side, 3), dtype=np.uint8) for side in (2, 8, 32, 128)]
+    probes_3SS = [transforms.resize(picture, exact.model.preprocessing) for picture in pictures]
+    return max(
+        exact.learner.difference(ours, reference, exact.model)
+        for ours, reference in zip(fast.forward(probes_3SS), exact.forward(probes_3SS), strict=True)
+    )

@@ -1,0 +1,297 @@
+"""From a request to its answer: find the model, decode, batch, answer.
+
+The event loop only passes work on. Some threads decode, one runs the network, one makes answers of
+what it says; slow things (images to fetch, pictures to draw) have threads of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import torch
+
+from common import names
+from common.catalog.models import resolve_model
+from common.catalog.requests import check_served
+from common.data.images import ImageError
+from common.errors import DomainError, Exhausted
+from common.reasons import Reason
+from common.rpc.errors import to_status
+from common.serving import models, network, pictures
+from common.serving.batcher import Batch, Batcher, Item, Ticket
+from common.serving.cache import ModelCache
+from common.serving.directory import Directory
+from common.serving.metrics import PredictMetrics
+from nocode.vision.v1 import prediction_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from prometheus_client import CollectorRegistry
+
+    from common.serving.network import Network
+    from common.settings import ServiceSettings
+    from common.storage.bucket import Bucket
+    from common.task import Task
+    from common.training.learner import Learner
+    from nocode.vision.v1.model_pb2 import Model
+
+_CPU_BATCH_SIZE = 8  # larger ones are no faster there, and others wait longer
+_GPU_BATCH_SIZE = 32
+_QUEUED_BATCHES = 4
+_MAX_DECODE_THREADS = 8
+_SLOW_THREADS = 4
+
+
+class _Call:
+    """A call whose images are under way. Changed in the event loop alone."""
+
+    __slots__ = ("done", "images", "last", "left", "options", "predictions", "started", "ticket")
+
+    def __init__(
+        self, images: Sequence[pb.Image], options: pb.PredictOptions, ticket: Ticket
+    ) -> None:
+        self.started = time.monotonic()
+        self.images = images
+        self.options = options
+        self.ticket = ticket
+        self.predictions = [pb.Prediction()] * len(images)
+        self.left = len(images)
+        self.last: tuple[Item, Batch] | None = None
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def answer(
+        self, index: int, prediction: pb.Prediction, computed: tuple[Item, Batch] | None = None
+    ) -> None:
+        """Note the answer for an image, and how it was computed."""
+        self.predictions[index] = prediction
+        self.last = computed or self.last
+        self.left -= 1
+        if not self.left and not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """End the call, whatever its other images are worth."""
+        self.ticket.abandoned = True
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def response(self) -> pb.PredictResponse:
+        """Return the answer for all images, with the times of the last one."""
+        response = pb.PredictResponse(
+            model=self.ticket.network.model.name, predictions=self.predictions
+        )
+        if self.last:
+            item, batch = self.last
+            timing = response.timing
+            timing.decode.FromNanoseconds(int((item.ready - self.started) * 1e9))
+            timing.queue.FromNanoseconds(int((batch.started - item.ready) * 1e9))
+            timing.forward.FromNanoseconds(int((batch.ended - batch.started) * 1e9))
+            timing.batch_size = len(batch.items)
+        return response
+
+
+class Predictor:
+    """Answers for the models of some tasks. Made and used in the event loop.
+
+    Args:
+        tasks: Those that this service serves.
+        bucket: Where models are.
+        settings: Sizes and limits.
+        registry: Where figures go.
+    """
+
+    def __init__(
+        self,
+        tasks: Iterable[Task],
+        bucket: Bucket,
+        settings: ServiceSettings,
+        registry: CollectorRegistry,
+    ) -> None:
+        self._tasks = {task.name: task for task in tasks}
+        self._learners: dict[str, Learner] = {}
+        self._bucket = bucket
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._metrics = PredictMetrics(registry)
+        torch.set_num_threads(settings.torch_threads)
+        self._device = choose_device(settings.device)
+        self._batch_size = settings.predict_batch_size or (
+            _GPU_BATCH_SIZE if self._device.type == "cuda" else _CPU_BATCH_SIZE
+        )
+        self._batcher = Batcher(
+            queue_size=settings.predict_queue_size or _QUEUED_BATCHES * self._batch_size,
+            batch_size=self._batch_size,
+            delay_s=settings.predict_delay_ms / 1000,
+            finish=self._finish,
+            metrics=self._metrics,
+        )
+        self._cache = ModelCache(
+            lambda name: models.read_model(bucket, name),
+            self._load,
+            capacity_bytes=settings.model_cache_bytes,
+            metrics=self._metrics,
+        )
+        self._directory = Directory(self._look_up, self._cache.forget)
+        threads = settings.predict_decode_threads or min(
+            max((os.cpu_count() or 2) - 1, 1), _MAX_DECODE_THREADS
+        )
+        self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._answerer = ThreadPoolExecutor(1, thread_name_prefix="answer")
+        self._slow = ThreadPoolExecutor(_SLOW_THREADS, thread_name_prefix="fetch")
+
+    async def predict(
+        self,
+        name: str,
+        images: Sequence[pb.Image],
+        options: pb.PredictOptions,
+        remaining_s: float | None,
+    ) -> pb.PredictResponse:
+        """Answer for images that `requests.check` has passed.
+
+        Args:
+            name: Of a model or pipeline.
+            images: Each is answered, or refused, on its own.
+            options: How to answer.
+            remaining_s: Until the caller's deadline, if there is one.
+
+        Raises:
+            DomainError: There is no answer for the call as a whole.
+        """
+        deadline = float("inf") if remaining_s is None else time.monotonic() + remaining_s
+        model = self._directory.recall(name) or await self._directory.find(name)
+        entry = self._cache.pin(model) or await self._cache.load(model)
+        try:
+            ticket = self._batcher.admit(entry.loaded, len(images), deadline)
+            call = _Call(images, options, ticket)
+            for index, image in enumerate(images):
+                pool = self._slow if image.HasField("uri") else self._decoders
+                pool.submit(self._prepare, call, index)
+            try:
+                await call.done
+            finally:
+                ticket.abandoned = True  # if the caller hangs up, nothing more is computed
+            return call.response()
+        finally:
+            self._cache.unpin(entry)
+
+    async def close(self) -> None:
+        """Finish what was admitted, and end the threads."""
+        await asyncio.to_thread(self._batcher.close)
+        for pool in (self._decoders, self._slow, self._answerer):
+            await asyncio.to_thread(pool.shutdown)
+
+    # In threads.
+
+    def _look_up(self, name: str) -> str:
+        parsed = names.parse(name, "models", "pipelines")
+        check_served(parsed.task, self._tasks, field="name")
+        model = str(resolve_model(self._bucket, parsed))
+        models.check_exists(self._bucket, model)
+        return model
+
+    def _load(self, model: Model) -> Network:
+        task = names.parse(model.name, "models").task
+        if task not in self._learners:
+            self._learners[task] = self._tasks[task].learner()
+        learner = self._learners[task]
+        module = models.load_network(self._bucket, model, learner.registry)
+        precision = self._settings.predict_precision
+        loaded = network.make(model, module, learner, self._device, precision)
+        loaded.warm_up(self._batch_size)
+        return loaded
+
+    def _prepare(self, call: _Call, index: int) -> None:
+        """Fetch and decode an image, and queue it."""
+        ticket, started = call.ticket, time.monotonic()
+        if ticket.abandoned or ticket.deadline <= started:
+            self._batcher.withdraw(ticket)
+            self._metrics.cancelled.inc()
+            self._post(call.fail, _expired())
+            return
+        try:
+            data = pictures.content(call.images[index], index, self._settings)
+            prepared = ticket.network.prepare(data, self._settings.max_image_pixels)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the call must end
+            self._batcher.withdraw(ticket)
+            self._refuse(call, index, error)
+            return
+        item = Item(ticket, prepared.image_3SS, (call, index, prepared))
+        self._metrics.decode_seconds.observe(item.ready - started)
+        self._batcher.submit(item)
+
+    def _refuse(self, call: _Call, index: int, error: Exception) -> None:
+        """Let one image fail alone, or the call if nobody foresaw the error."""
+        if isinstance(error, ImageError):
+            self._metrics.undecodable.inc()
+            error = pictures.explain(error, index)
+        if isinstance(error, DomainError):
+            self._post(call.answer, index, pb.Prediction(error=to_status(error)))
+        else:
+            self._post(call.fail, error)
+
+    def _finish(self, batch: Batch) -> None:
+        self._answerer.submit(self._answer, batch)
+
+    def _answer(self, batch: Batch) -> None:
+        """Make answers of what the network said."""
+        loaded = batch.items[0].ticket.network
+        outputs = batch.outputs or [None] * len(batch.items)
+        news: list[tuple[Callable[..., None], tuple[object, ...]]] = []
+        for item, output in zip(batch.items, outputs, strict=True):
+            call, index, prepared = item.tag
+            if batch.error:
+                news.append((call.fail, (batch.error,)))
+            elif not item.ticket.abandoned:
+                try:
+                    prediction = loaded.learner.predict(
+                        output, loaded.model, prepared.width, prepared.height, call.options
+                    )
+                except Exception as error:  # noqa: BLE001 - whatever it is, the call must end
+                    news.append((call.fail, (error,)))
+                    continue
+                if call.options.overlay:
+                    self._slow.submit(self._draw, call, index, prediction, (item, batch))
+                else:
+                    news.append((call.answer, (index, prediction, (item, batch))))
+        self._loop.call_soon_threadsafe(_call_all, news)
+
+    def _draw(
+        self, call: _Call, index: int, prediction: pb.Prediction, computed: tuple[Item, Batch]
+    ) -> None:
+        """Draw the answer on the image, which is read again: pixels of many would fill memory."""
+        try:
+            data = pictures.content(call.images[index], index, self._settings)
+            prediction.overlay_png = pictures.overlay(
+                data, prediction, call.ticket.network.learner, self._settings.max_image_pixels
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, the call must end
+            self._refuse(call, index, error)
+        else:
+            self._post(call.answer, index, prediction, computed)
+
+    def _post(self, callback: Callable[..., None], *arguments: object) -> None:
+        self._loop.call_soon_threadsafe(callback, *arguments)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Return the device that the settings mean."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(wanted)
+
+
+def _call_all(news: list[tuple[Callable[..., None], tuple[object, ...]]]) -> None:
+    for callback, arguments in news:
+        callback(*arguments)
+
+
+def _expired() -> Exhausted:
+    return Exhausted(
+        Reason.DEADLINE_TOO_SHORT,
+        "The deadline passed before the image was decoded. Try again with a longer one.",
+    )
