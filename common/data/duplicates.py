@@ -44,7 +44,7 @@ _LEAST_CONTRAST = 8.0
 _MEAN_WEIGHT = 0.3
 
 _AXES = 16
-_SAMPLE = 4096
+_SAMPLE = 512
 _CHUNK = 4096
 # Of a long film only the nearest frames are compared with each; they chain into one group.
 _NEIGHBORS = 16
@@ -94,8 +94,8 @@ def _near_pairs(
     """Yield the images of pairs that show the same, among images that all differ."""
     sample_NF = _normalized(raw_NF[which_N[:: -(-len(which_N) // _SAMPLE)]])
     center_F = sample_NF.mean(axis=0)
-    _, axes_FF = np.linalg.eigh(np.cov(sample_NF, rowvar=False))
-    axes_FP = axes_FF[:, -_AXES:].astype(np.float32)
+    _, _, axes_NF = np.linalg.svd(sample_NF - center_F, full_matrices=False)
+    axes_FP = axes_NF[:_AXES].T
     projected_NP = np.concatenate(
         [(_normalized(raw_NF[part]) - center_F) @ axes_FP for part in _chunks(which_N)]
     )
