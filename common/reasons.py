@@ -14,7 +14,6 @@ class Reason(StrEnum):
         return name
 
     # Any request.
-    REQUEST_MALFORMED = auto()
     FIELD_REQUIRED = auto()
     FIELD_OUT_OF_RANGE = auto()
     FIELD_TOO_LONG = auto()

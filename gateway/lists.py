@@ -113,7 +113,7 @@ class List:
             return self._request.FromString(request)
         except DecodeError:
             raise InvalidInput(
-                Reason.REQUEST_MALFORMED,
+                Reason.REQUEST_UNREADABLE,
                 f"The request's {len(request)} bytes are not a {self._name}Request.",
             ) from None
 

@@ -35,7 +35,7 @@ def first_field(request: bytes) -> str:
         return _FirstField.FromString(request).name
     except DecodeError:
         raise InvalidInput(
-            Reason.REQUEST_MALFORMED,
+            Reason.REQUEST_UNREADABLE,
             f"The request's {len(request)} bytes are not the message that this method takes. "
             "Send the request message of this method, serialized as protobuf.",
         ) from None

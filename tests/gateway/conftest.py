@@ -10,6 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.app import Gateway
 from gateway.settings import GatewaySettings
+from nocode.vision.v1 import dataset_pb2_grpc, job_pb2_grpc, prediction_pb2_grpc
 from tests.gateway.remote import OPTIONS, Remote
 
 
@@ -83,3 +84,18 @@ async def until_health(channel, service, status, within_s=20):
             if answer.status == status:
                 watch.cancel()
                 return
+
+
+@pytest.fixture
+def jobs(channel):
+    return job_pb2_grpc.JobServiceStub(channel)
+
+
+@pytest.fixture
+def datasets(channel):
+    return dataset_pb2_grpc.DatasetServiceStub(channel)
+
+
+@pytest.fixture
+def predictions(channel):
+    return prediction_pb2_grpc.PredictionServiceStub(channel)

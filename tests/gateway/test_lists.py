@@ -4,7 +4,6 @@ import random
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2, status_pb2
 
 from nocode.vision.v1 import (
     job_pb2,
@@ -14,6 +13,7 @@ from nocode.vision.v1 import (
     pipeline_pb2,
     pipeline_pb2_grpc,
 )
+from tests.gateway.calls import error_info, failure
 from tests.gateway.conftest import free_port
 
 TASKS = {
@@ -75,14 +75,8 @@ async def pages(jobs, size, between=lambda: None):
 
 
 async def refused(call):
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await call
-    status = status_pb2.Status.FromString(
-        raised.value.trailing_metadata()["grpc-status-details-bin"]
-    )
-    info = error_details_pb2.ErrorInfo()
-    assert status.details[0].Unpack(info)
-    return raised.value.code(), info
+    error = await failure(call)
+    return error.code(), error_info(error)
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 50, 1000])

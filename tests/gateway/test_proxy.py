@@ -6,78 +6,16 @@ import re
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from nocode.vision.v1 import (
     dataset_pb2,
     dataset_pb2_grpc,
     job_pb2,
-    job_pb2_grpc,
     prediction_pb2,
     prediction_pb2_grpc,
 )
-from tests.gateway.remote import FLOOD_BYTES, refusal
-
-TASK = "tasks/classification"
-JOBS = f"{TASK}/jobs"
-
-
-@pytest.fixture
-def jobs(channel):
-    return job_pb2_grpc.JobServiceStub(channel)
-
-
-@pytest.fixture
-def datasets(channel):
-    return dataset_pb2_grpc.DatasetServiceStub(channel)
-
-
-@pytest.fixture
-def predictions(channel):
-    return prediction_pb2_grpc.PredictionServiceStub(channel)
-
-
-def get(kind):
-    return job_pb2.GetJobRequest(name=f"{JOBS}/{kind}")
-
-
-def watch(kind):
-    return job_pb2.WatchJobRequest(name=f"{JOBS}/{kind}")
-
-
-async def failure(call):
-    """Return the error that a call, or a stream of answers, ends with."""
-    answers = call if hasattr(call, "__await__") else _read_all(call)
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await answers
-    return raised.value
-
-
-async def _read_all(call):
-    return [answer async for answer in call]
-
-
-def reason(error):
-    status = rpc_status.from_call(_Sync(error))
-    info = error_details_pb2.ErrorInfo()
-    status.details[0].Unpack(info)
-    return info
-
-
-class _Sync:
-    """An error of grpc.aio in the shape that grpc_status reads."""
-
-    def __init__(self, error):
-        self.code, self.details = error.code, error.details
-        self.trailing_metadata = lambda: tuple(error.trailing_metadata())
-
-
-async def chunks(*sizes, sha256=""):
-    yield dataset_pb2.UploadArchiveRequest(parent=TASK, sha256=sha256)
-    for size in sizes:
-        yield dataset_pb2.UploadArchiveRequest(chunk=bytes(size))
-
+from tests.gateway.calls import JOBS, TASK, chunks, error_info, failure, get, watch
+from tests.gateway.remote import refusal
 
 # The four shapes.
 
@@ -237,7 +175,7 @@ async def test_unavailable_with_details_is_the_backends_own(jobs):
     """Its storage may be down; to call the backend down instead would mislead."""
     error = await failure(jobs.GetJob(get("unavailable")))
 
-    assert reason(error).reason == "BECAUSE"
+    assert error_info(error).reason == "BECAUSE"
 
 
 async def test_an_unknown_method_is_unimplemented(channel):
@@ -332,103 +270,6 @@ async def test_errors_of_the_gateway_have_a_request_id_too(jobs):
     error = await failure(jobs.GetJob(job_pb2.GetJobRequest(name="nonsense")))
 
     assert error.trailing_metadata()["x-request-id"]
-
-
-# Deadlines and cancellation.
-
-
-async def test_the_backend_is_given_the_time_that_remains(jobs, remote):
-    await jobs.GetJob(get("fine"), timeout=30)
-    with_deadline = remote.time_remaining
-    await jobs.GetJob(get("fine"))
-
-    assert 20 < with_deadline < 31  # gRPC rounds what it sends up
-    assert remote.time_remaining is None
-
-
-async def test_a_deadline_ends_the_call_on_both_sides(jobs, remote):
-    error = await failure(jobs.GetJob(get("slow"), timeout=0.3))
-
-    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    await asyncio.wait_for(remote.cancelled.wait(), 5)
-
-
-async def test_a_deadline_ends_a_stream_on_both_sides(jobs, remote):
-    error = await failure(jobs.WatchJob(watch("endless"), timeout=0.3))
-
-    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    await asyncio.wait_for(remote.cancelled.wait(), 5)
-
-
-async def test_a_call_that_is_cancelled_is_cancelled_at_the_backend(jobs, remote):
-    call = jobs.GetJob(get("slow"))
-    await remote.begun.wait()
-    call.cancel()
-
-    await asyncio.wait_for(remote.cancelled.wait(), 5)
-
-
-@pytest.mark.parametrize(("kind", "answers"), [("endless", 3), ("silent", 0)])
-async def test_a_stream_that_is_cancelled_is_cancelled_at_the_backend(jobs, remote, kind, answers):
-    call = jobs.WatchJob(watch(kind))
-    await remote.begun.wait()
-    for _ in range(answers):
-        await call.read()
-    call.cancel()
-
-    await asyncio.wait_for(remote.cancelled.wait(), 5)
-
-
-async def test_a_bidirectional_stream_that_is_cancelled_is_cancelled_at_the_backend(
-    predictions, remote
-):
-    call = predictions.StreamPredict()
-    await call.write(prediction_pb2.StreamPredictRequest(name=f"{TASK}/models/m", id="1"))
-    await call.read()
-    call.cancel()
-
-    await asyncio.wait_for(remote.cancelled.wait(), 5)
-
-
-async def test_an_upload_that_breaks_off_never_looks_complete(datasets, remote):
-    """A cancelled stream first looks like one that has ended, to grpc.aio."""
-    calls = []
-    for number in range(100):
-        call = datasets.UploadArchive()
-        await call.write(dataset_pb2.UploadArchiveRequest(parent=TASK))
-        await call.write(dataset_pb2.UploadArchiveRequest(chunk=bytes(1000)))
-        await asyncio.sleep(0.0005 * (number % 5))
-        call.cancel()
-        calls.append(call)
-    remote.cancelled.clear()
-    last = await datasets.UploadArchive(chunks(7))
-
-    assert last.size_bytes == 7
-    assert remote.uploads == [7]
-
-
-async def test_a_client_that_vanishes_cancels_its_call(start_gateway, remote):
-    channel = await start_gateway(classification=remote)
-    call = job_pb2_grpc.JobServiceStub(channel).WatchJob(watch("endless"))
-    await call.read()
-    await channel.close()
-
-    await asyncio.wait_for(remote.cancelled.wait(), 5)
-
-
-async def test_a_slow_reader_slows_the_backend(jobs, remote):
-    """Nothing piles up in the gateway while the caller does not read."""
-    call = jobs.WatchJob(watch("flood"))
-    await call.read()
-
-    async with asyncio.timeout(20):
-        written = 0
-        while remote.written != written:  # until the backend writes no more
-            written = remote.written
-            await asyncio.sleep(0.5)
-    call.cancel()
-
-    assert written * FLOOD_BYTES < 16 * 1024**2
 
 
 # What is counted.

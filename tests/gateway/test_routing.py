@@ -57,7 +57,7 @@ def test_bytes_that_are_no_message_are_refused(request_bytes):
     with pytest.raises(InvalidInput) as raised:
         first_field(request_bytes)
 
-    assert raised.value.reason is Reason.REQUEST_MALFORMED
+    assert raised.value.reason is Reason.REQUEST_UNREADABLE
 
 
 @given(

@@ -1,0 +1,104 @@
+"""Deadlines and cancellation pass through the gateway, and what breaks off is broken off."""
+
+import asyncio
+
+import grpc
+import pytest
+
+from nocode.vision.v1 import dataset_pb2, job_pb2_grpc, prediction_pb2
+from tests.gateway.calls import TASK, chunks, failure, get, watch
+from tests.gateway.remote import FLOOD_BYTES
+
+
+async def test_the_backend_is_given_the_time_that_remains(jobs, remote):
+    await jobs.GetJob(get("fine"), timeout=30)
+    with_deadline = remote.time_remaining
+    await jobs.GetJob(get("fine"))
+
+    assert 20 < with_deadline < 31  # gRPC rounds what it sends up
+    assert remote.time_remaining is None
+
+
+async def test_a_deadline_ends_the_call_on_both_sides(jobs, remote):
+    error = await failure(jobs.GetJob(get("slow"), timeout=0.3))
+
+    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    await asyncio.wait_for(remote.cancelled.wait(), 5)
+
+
+async def test_a_deadline_ends_a_stream_on_both_sides(jobs, remote):
+    error = await failure(jobs.WatchJob(watch("endless"), timeout=0.3))
+
+    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    await asyncio.wait_for(remote.cancelled.wait(), 5)
+
+
+async def test_a_call_that_is_cancelled_is_cancelled_at_the_backend(jobs, remote):
+    call = jobs.GetJob(get("slow"))
+    await remote.begun.wait()
+    call.cancel()
+
+    await asyncio.wait_for(remote.cancelled.wait(), 5)
+
+
+@pytest.mark.parametrize(("kind", "answers"), [("endless", 3), ("silent", 0)])
+async def test_a_stream_that_is_cancelled_is_cancelled_at_the_backend(jobs, remote, kind, answers):
+    call = jobs.WatchJob(watch(kind))
+    await remote.begun.wait()
+    for _ in range(answers):
+        await call.read()
+    call.cancel()
+
+    await asyncio.wait_for(remote.cancelled.wait(), 5)
+
+
+async def test_a_bidirectional_stream_that_is_cancelled_is_cancelled_at_the_backend(
+    predictions, remote
+):
+    call = predictions.StreamPredict()
+    await call.write(prediction_pb2.StreamPredictRequest(name=f"{TASK}/models/m", id="1"))
+    await call.read()
+    call.cancel()
+
+    await asyncio.wait_for(remote.cancelled.wait(), 5)
+
+
+async def test_an_upload_that_breaks_off_never_looks_complete(datasets, remote):
+    """A cancelled stream first looks like one that has ended, to grpc.aio."""
+    calls = []
+    for number in range(100):
+        call = datasets.UploadArchive()
+        await call.write(dataset_pb2.UploadArchiveRequest(parent=TASK))
+        await call.write(dataset_pb2.UploadArchiveRequest(chunk=bytes(1000)))
+        await asyncio.sleep(0.0005 * (number % 5))
+        call.cancel()
+        calls.append(call)
+    remote.cancelled.clear()
+    last = await datasets.UploadArchive(chunks(7))
+
+    assert last.size_bytes == 7
+    assert remote.uploads == [7]
+
+
+async def test_a_client_that_vanishes_cancels_its_call(start_gateway, remote):
+    channel = await start_gateway(classification=remote)
+    call = job_pb2_grpc.JobServiceStub(channel).WatchJob(watch("endless"))
+    await call.read()
+    await channel.close()
+
+    await asyncio.wait_for(remote.cancelled.wait(), 5)
+
+
+async def test_a_slow_reader_slows_the_backend(jobs, remote):
+    """Nothing piles up in the gateway while the caller does not read."""
+    call = jobs.WatchJob(watch("flood"))
+    await call.read()
+
+    async with asyncio.timeout(20):
+        written = 0
+        while remote.written != written:  # until the backend writes no more
+            written = remote.written
+            await asyncio.sleep(0.5)
+    call.cancel()
+
+    assert written * FLOOD_BYTES < 16 * 1024**2
