@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo run setup protos check fix test test-slow lock bench-gateway clean
+.PHONY: help demo run setup protos check fix test test-slow lock bench-gateway bench-import clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -70,6 +70,9 @@ run: setup  ## Run the whole system on this machine until Ctrl-C.
 
 bench-gateway: setup  ## Measure what the gateway adds to a call, beside nginx.
 	$(BIN)/python -m benchmarks.gateway
+
+bench-import: setup  ## Measure the memory and speed of importing 20,000 images.
+	$(BIN)/python -m benchmarks.import_memory
 
 clean:  ## Remove what was generated and the data of `make run`.
 	rm -rf build .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

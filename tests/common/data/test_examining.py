@@ -2,7 +2,6 @@
 
 import hashlib
 import threading
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -73,10 +72,9 @@ def test_images_are_not_looked_at_long_before_they_are_asked_for(tree_of, monkey
 
     results = examine(tree, records, max_pixels=MAX_PIXELS)
     next(results)
-    time.sleep(0.2)
+    results.close()  # waits for what has begun
+
     assert len(started) <= examining._MAX_THREADS * examining._AHEAD + 1
-    results.close()
-    assert len(started) < 300
 
 
 def test_a_file_larger_than_any_image_is_not_read(tree_of, monkeypatch):
