@@ -164,6 +164,12 @@ class _Method:
             return None  # all has been written
         except grpc.aio.AioRpcError as error:
             raise backend.explain(error) from None
+        except asyncio.CancelledError:
+            # Unless the caller did it, the failure of the other direction did; say that instead,
+            # because a handler that ends as cancelled leaves a caller without an answer.
+            if sending and sending.done() and not sending.cancelled():
+                sending.result()
+            raise
         finally:
             call.cancel()  # does nothing to one that has ended
             if sending:

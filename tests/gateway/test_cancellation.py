@@ -5,6 +5,7 @@ import asyncio
 import grpc
 import pytest
 
+from gateway import proxy
 from nocode.vision.v1 import dataset_pb2, job_pb2_grpc, prediction_pb2
 from tests.gateway.calls import TASK, chunks, failure, get, watch
 from tests.gateway.remote import FLOOD_BYTES
@@ -102,3 +103,20 @@ async def test_a_slow_reader_slows_the_backend(jobs, remote):
     call.cancel()
 
     assert written * FLOOD_BYTES < 16 * 1024**2
+
+
+async def test_a_failure_to_read_requests_ends_the_call(datasets, remote, monkeypatch):
+    """No client can make the gateway fail so; if it does all the same, nobody waits forever."""
+
+    async def broken(requests):
+        yield await anext(aiter(requests))
+        raise RuntimeError("cannot read on")
+
+    monkeypatch.setattr(proxy, "until_end", broken)
+
+    error = await failure(datasets.UploadArchive(chunks(1000, 1000), timeout=20))
+
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert "cannot read on" not in error.details()
+    await asyncio.wait_for(remote.cancelled.wait(), 5)
+    assert remote.uploads == []
