@@ -107,6 +107,10 @@ def _guard(
             expired = remaining_s is not None and remaining_s <= 0
             code = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
             raise
+        except grpc.aio.InternalError:
+            # An answer could not be written: the caller has vanished, and nobody is told so.
+            code = grpc.StatusCode.CANCELLED
+            raise asyncio.CancelledError from None
         except Exception as error:  # noqa: BLE001 - a caller is told, whatever it is
             if isinstance(error, DomainError):
                 status = rpc_status.to_status(errors.to_status(error))

@@ -1,6 +1,7 @@
 """Deadlines and cancellation pass through the gateway, and what breaks off is broken off."""
 
 import asyncio
+import sys
 
 import grpc
 import pytest
@@ -88,6 +89,44 @@ async def test_a_client_that_vanishes_cancels_its_call(start_gateway, remote):
     await channel.close()
 
     await asyncio.wait_for(remote.cancelled.wait(), 5)
+
+
+CLIENT = """
+import sys, grpc
+from nocode.vision.v1 import job_pb2, job_pb2_grpc
+stub = job_pb2_grpc.JobServiceStub(grpc.insecure_channel(sys.argv[1]))
+request = job_pb2.WatchJobRequest(name="tasks/classification/jobs/flood")
+for _ in stub.WatchJob(request):
+    print("receiving", flush=True)
+"""
+
+
+async def test_clients_that_are_killed_are_no_error_of_the_gateway(channel, remote, caplog):
+    """In the middle of an answer; the backend stops, and the log and the metrics tell no tales."""
+    server = channel.gateway.server
+    for _ in range(5):
+        client = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", CLIENT, f"127.0.0.1:{server.port}", stdout=asyncio.subprocess.PIPE
+        )
+        await asyncio.wait_for(client.stdout.readline(), 30)
+        client.kill()
+        await client.wait()
+    labels = {
+        "grpc_type": "server_stream",
+        "grpc_service": "nocode.vision.v1.JobService",
+        "grpc_method": "WatchJob",
+        "grpc_code": "CANCELLED",
+    }
+    async with asyncio.timeout(10):
+        while server.registry.get_sample_value("grpc_server_handled_total", labels) != 5:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    written = remote.written
+    await asyncio.sleep(0.2)
+
+    assert remote.written == written
+    assert not [
+        r for r in caplog.records if r.name.startswith(("gateway", "common")) and r.exc_info
+    ]
 
 
 async def test_a_slow_reader_slows_the_backend(jobs, remote):
