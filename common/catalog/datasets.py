@@ -70,6 +70,7 @@ class Datasets:
 
         Raises:
             InvalidInput: It is too large, empty, or not what `sha256` announces.
+            Exhausted: The disk is full.
         """
         self._task(parent)
         if sha256:
@@ -79,7 +80,7 @@ class Datasets:
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         digest = hashlib.sha256()
         size = 0
-        with tempfile.TemporaryFile(dir=folder) as file:
+        with sources.disk_full_named(folder), tempfile.TemporaryFile(dir=folder) as file:
 
             def keep(chunk: bytes) -> None:
                 file.write(chunk)

@@ -25,13 +25,13 @@ def check_image(file: str, info: ImageInfo, report: Report) -> None:
     """Report how an image is stored, where that is not plain RGB."""
     if info.orientation != 1:
         report.add("EXIF_ROTATED", file)
-    if info.mode in {"1", "L", "LA", "La"} or info.mode.startswith("I"):
+    if info.mode in {"1", "L", "LA"} or info.mode.startswith("I;16"):
         report.add("GREY_IMAGES", file)
     if info.has_alpha:
         report.add("ALPHA_IMAGES", file)
     if info.bits > 8:
         report.add("DEEP_IMAGES", file)
-    if info.mode in {"CMYK", "YCCK"}:
+    if info.mode == "CMYK":
         report.add("CMYK_IMAGES", file)
 
 

@@ -6,7 +6,6 @@ ones written to shards. The data set exists once its document, the last thing wr
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import time
@@ -21,7 +20,7 @@ from common.data.findings import Report
 from common.data.images import ImageError
 from common.data.manifest import SUBSETS, Entry, write_line
 from common.data.shards import Place, ShardWriter
-from common.errors import AlreadyExists, Exhausted, InvalidInput
+from common.errors import AlreadyExists, DomainError, InvalidInput
 from common.reasons import Reason
 from common.storage import resources
 from common.storage.bucket import KeyMissing
@@ -55,22 +54,20 @@ def run_import(context: JobContext) -> str:
     Raises:
         DomainError: The archive cannot be fetched or is refused.
     """
+    report = Report()
     try:
-        return _run(context)
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        raise Exhausted(
-            Reason.DISK_FULL,
-            f"The disk of {context.settings.work_dir} on the worker is full. Unpack less at once, "
-            "or have the operator free space or set NOCODE_WORK_DIR to a larger disk.",
-        ) from error
+        with sources.disk_full_named(context.settings.work_dir):
+            return _run(context, report)
+    except DomainError:
+        # What was noticed so far may well be why.
+        for finding in report.findings():
+            context.add_finding(finding)
+        raise
 
 
-def _run(context: JobContext) -> str:
+def _run(context: JobContext, report: Report) -> str:
     spec = context.job.import_spec
     _check_reservation(context)
-    report = Report()
     archive = sources.fetch(context, spec.source)
     limits = Limits(
         unpacked_bytes=context.settings.max_unpacked_bytes,

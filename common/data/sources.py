@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from common import names
-from common.errors import InvalidInput, NotFound, StorageUnavailable, Unsupported
+from common.errors import Exhausted, InvalidInput, NotFound, StorageUnavailable, Unsupported
 from common.jobs import states
 from common.jobs.store import Jobs
 from common.reasons import Reason
@@ -16,6 +18,7 @@ from common.storage import uris
 from common.storage.bucket import KeyMissing, PreconditionFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from common.jobs.context import JobContext
@@ -139,6 +142,22 @@ def forget(context: JobContext, source: DatasetSource) -> None:
         context.bucket.delete(source.upload)
     except StorageUnavailable:
         _log.warning("%s is imported, but could not be deleted", source.upload)
+
+
+@contextmanager
+def disk_full_named(folder: Path) -> Iterator[None]:
+    """Turn what the system says of a full disk into an error that a caller can act on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise Exhausted(
+            Reason.DISK_FULL,
+            f"The server's disk at {folder} is full. Try again later, or have the operator free "
+            "space or set NOCODE_WORK_DIR to a larger disk.",
+            retry_after_s=60.0,
+        ) from error
 
 
 def too_large(limit: int, size: int) -> InvalidInput:

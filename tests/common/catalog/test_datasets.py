@@ -1,7 +1,9 @@
 """`Datasets` and `DatasetService`, over a real channel and a real S3 server."""
 
 import asyncio
+import errno
 import hashlib
+import tempfile
 from pathlib import Path
 
 import grpc
@@ -186,6 +188,22 @@ async def test_refused_uploads_leave_nothing(requests, reason, address, bucket, 
 
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert reason.encode() in dict(caught.value.trailing_metadata())["grpc-status-details-bin"]
+    assert left_behind(bucket, settings) == []
+
+
+async def test_a_full_disk_is_said_in_words(stub, bucket, settings, monkeypatch):
+    """A retry makes sense."""
+
+    def fail(*_args, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", fail)
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.UploadArchive(iter(pieces(b"PK")))
+
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "NOCODE_WORK_DIR" in caught.value.details()
     assert left_behind(bucket, settings) == []
 
 

@@ -404,6 +404,19 @@ def test_refusal_says_what_is_wrong_with_the_images(import_archive):
         import_archive(pack_zip({"a/1.jpg": b"?", "b/2.jpg": b"?"}))
 
 
+def test_findings_of_a_refused_import_are_on_the_job(import_archive):
+    """They may well say why."""
+    context = import_archive.queue(pack_zip({"a/1.jpg": jpeg(0), "b/2.jpg": b"?"}))
+
+    with pytest.raises(DomainError):
+        importing.run_import(context)
+
+    assert [finding.id for finding in context.job.findings] == [
+        "IMAGE_NOT_AN_IMAGE",
+        "CLASSES_WITHOUT_IMAGES",
+    ]
+
+
 def test_archive_replaced_before_the_import_runs(import_archive):
     """What was announced is what is imported, or nothing."""
     archive = pack_zip(FILES)
