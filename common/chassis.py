@@ -47,6 +47,7 @@ def main(
         claim = Claim(options.job, options.owner, options.attempt)
         (task,) = [task for task in tasks if task.name == names.parse(options.job, "jobs").task]
         worker.work(claim, task=task, bucket=Bucket(settings), settings=settings, runners=runners)
+        worker.leave()
     else:
         bucket = _open_bucket(settings)
         from common.service import serve  # noqa: PLC0415 - brings torch, which an import needs not

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 _INTERVAL_S = 1.0
 _POLL_S = 0.1
+# How long a worker may take to say its first word: it may have to wait for a machine.
+_START_S = 600.0
 # How long a killed worker may take to be gone.
 _KILL_S = 5.0
 _INTERRUPTED = "Was interrupted; waits to go on."
@@ -57,6 +59,8 @@ class _Running:
 
     job: pb.Job
     slot: Slot
+    started_at: float
+    heard_at: float
     asked_to_stop_at: float | None = None
 
 
@@ -174,6 +178,19 @@ class Dispatcher:
         elif entry.silent_s > self._lease_s:
             _log.warning("%s: its worker is silent and is killed", entry.job.name)
             self._launcher.stop(running.job, force=True)
+        elif entry.job.heartbeat_time == running.job.heartbeat_time:
+            self._answer_for(running)
+
+    def _answer_for(self, running: _Running) -> None:
+        """Be heard in place of a worker that is still starting and has not said a word itself."""
+        now = time.monotonic()
+        is_due = now - running.heard_at > self._lease_s / 4
+        if is_due and now - running.started_at < _START_S:
+            with suppress(ClaimLost):
+                running.job = self._jobs.change_claimed(
+                    Claim.of(running.job), lambda job: job.heartbeat_time.GetCurrentTime()
+                )
+            running.heard_at = now
 
     def _stop_worker(self, running: _Running) -> None:
         now = time.monotonic()
@@ -271,7 +288,8 @@ class Dispatcher:
             with suppress(ClaimLost):
                 ending.fail(self._jobs, Claim.of(job), ending.status_of(error, log_tail=""))
             return
-        self._running[job.name] = _Running(job, slot)
+        now = time.monotonic()
+        self._running[job.name] = _Running(job, slot, started_at=now, heard_at=now)
         if job.attempt == 1:
             self._metrics.started(job)
         _log.info("%s: attempt %d is started", job.name, job.attempt)
@@ -314,10 +332,12 @@ class Dispatcher:
 
 
 def _waiting_reason(ahead: int, at_work: int, where: str) -> str:
-    running = f"{at_work} {'job runs' if at_work == 1 else 'jobs run'} on {where}"
-    if not ahead:
-        return f"Is next; {running}."
-    return f"Waits for {ahead} {'job' if ahead == 1 else 'jobs'} ahead of it; {running}."
+    place = (
+        f"Waits for {ahead} {'job' if ahead == 1 else 'jobs'} ahead of it" if ahead else "Is next"
+    )
+    if not at_work:
+        return f"{place}; the last one is just ending."
+    return f"{place}; {at_work} {'job runs' if at_work == 1 else 'jobs run'} on {where}."
 
 
 def _explanation(end: Exit) -> DomainError:

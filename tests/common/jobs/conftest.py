@@ -26,7 +26,7 @@ COMMAND = (sys.executable, "-m", "tests.common.jobs.workload")
 def settings(storage_settings, tmp_path) -> ServiceSettings:
     """Short leases, so that tests need not wait for long ones."""
     return ServiceSettings(
-        **storage_settings.model_dump(), work_dir=tmp_path, job_lease_s=6.0, job_queue_size=3
+        **storage_settings.model_dump(), work_dir=tmp_path, job_lease_s=4.0, job_queue_size=3
     )
 
 
@@ -92,7 +92,7 @@ def start_dispatcher(bucket, settings, environment):
 def wait_for(jobs):
     """Wait until a job is as a condition wants it, and return it."""
 
-    def wait_for(job: pb.Job, condition, timeout_s: float = 30.0) -> pb.Job:
+    def wait_for(job: pb.Job, condition, timeout_s: float = 60.0) -> pb.Job:
         deadline = time.monotonic() + timeout_s
         while True:
             now = jobs.get(names.parse(job.name))
@@ -107,7 +107,7 @@ def wait_for(jobs):
 
 @pytest.fixture
 def wait_until_ended(wait_for):
-    def wait_until_ended(job: pb.Job, timeout_s: float = 30.0) -> pb.Job:
+    def wait_until_ended(job: pb.Job, timeout_s: float = 60.0) -> pb.Job:
         return wait_for(job, lambda job: states.ended(job.state), timeout_s)
 
     return wait_until_ended

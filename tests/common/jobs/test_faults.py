@@ -17,7 +17,7 @@ from deploy.local.embedded_s3 import EmbeddedS3
 from tests.common.jobs.conftest import is_counting
 from tests.common.jobs.test_dispatcher import wait_until, workers_of
 
-AWAY_S = 8.0
+AWAY_S = 6.0
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ class TestStorageAway:
         time.sleep(AWAY_S)
         still_there = workers_of(running)
         s3.start()
-        ended = wait_until_ended(running, timeout_s=60)
+        ended = wait_until_ended(running)
 
         assert still_there == [worker]
         assert ended.state == states.SUCCEEDED
@@ -116,7 +116,7 @@ class TestStorageAway:
         s3.kill()
         time.sleep(AWAY_S)
         s3.start()
-        ended = wait_until_ended(job, timeout_s=60)
+        ended = wait_until_ended(job)
 
         assert ended.state == states.FAILED
         assert (ended.attempt, ended.lost_worker_count) == (1, 0)
