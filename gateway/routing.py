@@ -76,7 +76,7 @@ class Router:
         raise BackendUnavailable(
             Reason.BACKEND_UNAVAILABLE,
             f"tasks/{task} is served by the backend {service}, which is not set up here. Its "
-            f"operator sets it up with NOCODE_BACKENDS; there are {self._names()}.",
+            f"operator sets it up with NOCODE_BACKENDS. What is set up: {self._names()}.",
             backend=service,
         )
 
