@@ -49,7 +49,7 @@ class Limits:
     unpacked_bytes: int
     members: int
     ratio: int = 200
-    ratio_from_bytes: int = 512 * MIB
+    ratio_from_bytes: int = 64 * MIB
 
 
 def unpack(

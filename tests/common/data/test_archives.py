@@ -142,6 +142,17 @@ def test_bomb_by_ratio(pack, refusal, unpacked):
     assert unpacked(archive, ratio_from_bytes=3_000_000)[0]["zeros"] == bytes(3_000_000)
 
 
+def test_a_bomb_as_one_meets_them(refusal):
+    """100 MiB of zeros in 100 KB, with the limits that are in force."""
+    archive = pack_zip({"zeros.jpg": bytes(100 * 1024**2)})
+
+    error = refusal(archive, unpacked_bytes=10**12)
+
+    assert len(archive) < 110_000
+    assert error.reason == Reason.ARCHIVE_BOMB
+    assert "200 times" in error.message
+
+
 def test_bomb_by_total_size(refusal):
     error = refusal(pack_tar({"a": bytes(600), "b": bytes(600)}), unpacked_bytes=1000)
 
