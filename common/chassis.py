@@ -40,8 +40,8 @@ def main(
     options = _parse(arguments)
     settings = load(ServiceSettings)
     _set_threads(settings)
-    logs.set_up(settings.log_level)
     if options.command == "work":
+        logs.set_up(settings.log_level, job=options.job)
         if options.until_stdin_closes:
             worker.end_with_stdin()
         claim = Claim(options.job, options.owner, options.attempt)
@@ -49,6 +49,7 @@ def main(
         worker.work(claim, task=task, bucket=Bucket(settings), settings=settings, runners=runners)
         worker.leave()
     else:
+        logs.set_up(settings.log_level)
         bucket = _open_bucket(settings)
         from common.service import serve  # noqa: PLC0415 - brings torch, which an import needs not
 

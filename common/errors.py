@@ -77,5 +77,9 @@ class BackendUnavailable(DomainError):
     """A service behind the gateway does not answer; a retry may help."""
 
 
+class Stopping(DomainError):
+    """This server is stopping; another one, or the same in a moment, will answer."""
+
+
 class Internal(DomainError):
     """Work went wrong in a way that the caller cannot mend, and that is named all the same."""

@@ -12,14 +12,19 @@ from typing import Any
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 """`x-request-id` of the call that the running code serves; empty outside a call."""
 
-job_name: contextvars.ContextVar[str] = contextvars.ContextVar("job_name", default="")
-"""Name of the job that the running code works on; empty outside one."""
-
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as one line of JSON; what was passed as `extra` becomes fields."""
+    """Formats a record as one line of JSON; what was passed as `extra` becomes fields.
+
+    Args:
+        job: Name of the job that this process works on, for every line; empty if there is none.
+    """
+
+    def __init__(self, job: str = "") -> None:
+        super().__init__()
+        self._job = job
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, without its end."""
@@ -31,8 +36,8 @@ class JsonFormatter(logging.Formatter):
         }
         if request := request_id.get():
             line["request_id"] = request
-        if job := job_name.get():
-            line["job"] = job
+        if self._job:
+            line["job"] = self._job
         line.update(
             (key, value) for key, value in vars(record).items() if key not in _STANDARD_ATTRIBUTES
         )
@@ -41,14 +46,15 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def set_up(level: str) -> None:
+def set_up(level: str, *, job: str = "") -> None:
     """Send all logs of this process to standard error as JSON.
 
     Args:
         level: `DEBUG`, `INFO`, `WARNING` or `ERROR`.
+        job: Name of the job that this process works on, if it is a worker.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(JsonFormatter(job))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
 

@@ -71,6 +71,7 @@ async def serve(tasks: Sequence[Task], settings: ServiceSettings, bucket: Bucket
     await server.start()
     dispatcher.start()
     await wait_for_stop()
+    jobs.end_watches()
     await asyncio.gather(server.drain(), asyncio.to_thread(dispatcher.stop, settings.drain_s))
     await predictor.close()
 

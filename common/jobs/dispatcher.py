@@ -211,8 +211,8 @@ class Dispatcher:
             job = running.job
         del self._running[running.job.name]
         self._free.append(running.slot)
+        self._launcher.discard(running.job, ended=states.ended(job.state))
         if states.ended(job.state):
-            self._launcher.discard(job)
             self._metrics.ended(job)
             _log.info("%s has ended in %s", job.name, pb.Job.State.Name(job.state))
         self.wake()

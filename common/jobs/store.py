@@ -214,6 +214,10 @@ class Jobs:
         """
         return self._watches.watch(str(name))
 
+    def end_watches(self) -> None:
+        """End all watches, because the server is stopping. From the event loop."""
+        self._watches.close()
+
     # What dispatchers and workers ask for.
 
     def get_if_changed(self, name: str, etag: str | None) -> tuple[pb.Job, str] | None:

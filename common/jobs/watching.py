@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from common.errors import Stopping
 from common.jobs import states
+from common.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -29,6 +31,7 @@ class Watches:
     def __init__(self, read: Read) -> None:
         self._read = read
         self._feeds: dict[str, _Feed] = {}
+        self._is_closed = False
 
     async def watch(self, name: str) -> AsyncGenerator[pb.Job]:
         """Yield a job now and whenever it has changed, until its last state.
@@ -36,6 +39,8 @@ class Watches:
         Of changes that come faster than they are taken, the last is yielded. What the reading
         raises is raised here.
         """
+        if self._is_closed:
+            raise _stopping()
         feed = self._feeds.get(name)
         if feed is None:
             feed = self._feeds[name] = _Feed(name, self._read)
@@ -49,6 +54,21 @@ class Watches:
                 feed.close()
                 if self._feeds.get(name) is feed:
                     del self._feeds[name]
+
+    def close(self) -> None:
+        """End all watches, for good: they would go on for as long as their jobs do."""
+        self._is_closed = True
+        for feed in self._feeds.values():
+            feed.close()
+            feed.fail(_stopping())
+
+
+def _stopping() -> Stopping:
+    return Stopping(
+        Reason.SERVER_STOPPING,
+        "The server is stopping; the job goes on. Watch it again in a moment.",
+        retry_after_s=1.0,
+    )
 
 
 class _Feed:
@@ -81,14 +101,18 @@ class _Feed:
     def close(self) -> None:
         self._reader.cancel()
 
+    def fail(self, error: BaseException) -> None:
+        """Raise an error in all watchers."""
+        self._error = error
+        self._tell()
+
     async def _keep_reading(self) -> None:
         etag: str | None = None
         while self._latest is None or not states.ended(self._latest.state):
             try:
                 answer = await asyncio.to_thread(self._read, self._name, etag)
             except Exception as error:  # noqa: BLE001 - raised again by every watcher
-                self._error = error
-                self._tell()
+                self.fail(error)
                 return
             if answer is not None:
                 self._latest, etag = answer

@@ -12,7 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from common import logs, names
+from common import names
 from common.errors import Conflict, DomainError, Exhausted, Internal, StorageUnavailable
 from common.jobs import ending, logfiles
 from common.jobs.context import Cancelled, JobContext
@@ -62,7 +62,6 @@ def work(
         settings: The service's settings.
         runners: `module:function` for each kind.
     """
-    logs.job_name.set(claim.name)
     jobs = Jobs(bucket, queue_size=settings.job_queue_size)
     job = _persist(lambda: jobs.get(names.parse(claim.name, "jobs")))
     if not claim.holds(job):

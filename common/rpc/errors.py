@@ -30,11 +30,13 @@ CODE_OF: dict[type[errors.DomainError], grpc.StatusCode] = {
     errors.StorageUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.BackendUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.BackendUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.Stopping: grpc.StatusCode.UNAVAILABLE,
     errors.Internal: grpc.StatusCode.INTERNAL,
 }
 
-# A status travels in the trailing metadata, of which gRPC takes 8 KiB without question: the
-# message three times (once with three bytes for each that is not ASCII) and the metadata, in base64.
+# A status travels in the trailing metadata, of which gRPC takes 8 KiB without question: in it are
+# the message three times, once with three bytes for each that is not ASCII, and what else it says
+# in base64.
 _MESSAGE_BYTES = 768
 _VALUE_BYTES = 256
 _VALUE_COUNT = 6

@@ -14,7 +14,7 @@ from google.protobuf import message, message_factory
 from grpc_status import rpc_status
 
 from common import logs
-from common.errors import DomainError, InvalidInput
+from common.errors import DomainError, Internal, InvalidInput, StorageUnavailable
 from common.reasons import Reason
 from common.rpc import contract, errors
 from common.rpc.streams import until_end
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 REQUEST_ID_HEADER = "x-request-id"
 
 _SERVICES = {f"{service.name}Servicer": service for service in contract.SERVICES}
+
+_OUR_FAULT = (Internal, StorageUnavailable)
 
 _log = logging.getLogger(__name__)
 
@@ -176,8 +178,7 @@ def _outcome(
         )
     if isinstance(error, DomainError):
         code, status = errors.code_of(error), errors.to_status(error)
-        is_ours = code in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE}
-        level = logging.WARNING if is_ours else logging.DEBUG
+        level = logging.WARNING if isinstance(error, _OUR_FAULT) else logging.DEBUG
         _log.log(level, "%s: %s: %s", name, error.reason, error.message)
     else:
         code, status = grpc.StatusCode.INTERNAL, errors.unexpected(error, doing=name)

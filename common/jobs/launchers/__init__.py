@@ -58,5 +58,5 @@ class Launcher(ABC):
         """Ask the worker to stop; with `force`, kill it and everything that it started."""
 
     @abstractmethod
-    def discard(self, job: pb.Job) -> None:
-        """Free what was kept of a job that has ended."""
+    def discard(self, job: pb.Job, *, ended: bool) -> None:
+        """Forget a worker that has ended, and if its job has too, free what was kept for that."""

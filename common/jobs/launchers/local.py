@@ -109,11 +109,13 @@ class LocalLauncher(Launcher):
             else:
                 os.kill(worker.process.pid, signal.SIGTERM)
 
-    def discard(self, job: pb.Job) -> None:
+    def discard(self, job: pb.Job, *, ended: bool) -> None:
         """See `Launcher`. The log stays, among the latest ones."""
-        for key in [key for key in self._workers if key[0] == job.name]:
-            del self._workers[key]
-        shutil.rmtree(work_dir(self._settings, names.parse(job.name, "jobs")), ignore_errors=True)
+        self._workers.pop((job.name, job.attempt), None)
+        if ended:
+            shutil.rmtree(
+                work_dir(self._settings, names.parse(job.name, "jobs")), ignore_errors=True
+            )
 
     def _reap(self, worker: _Worker) -> Exit | None:
         """Return how a worker ended; what it started and left behind is killed."""

@@ -11,7 +11,7 @@ from contextlib import aclosing
 import pytest
 
 from common import names
-from common.errors import Exhausted, InvalidInput, NotFound
+from common.errors import Exhausted, InvalidInput, NotFound, Stopping
 from common.jobs import states
 from common.jobs.store import Claim, ClaimLost, Jobs
 from common.reasons import Reason
@@ -302,6 +302,20 @@ class TestWatch:
         await asyncio.sleep(1)
 
         assert len(reads) == count
+
+    async def test_a_server_that_stops_ends_all_watches(self, create, jobs):
+        """A watch would otherwise hold the stop up for as long as its job runs."""
+        job = await asyncio.to_thread(create, "count 1")
+        changes = jobs.watch(parsed(job))
+        await anext(changes)
+
+        jobs.end_watches()
+
+        async with asyncio.timeout(1):
+            with pytest.raises(Stopping):
+                await anext(changes)
+            with pytest.raises(Stopping):
+                await anext(jobs.watch(parsed(job)))
 
     async def test_a_job_that_has_ended_is_sent_once(self, create, jobs):
         job = await asyncio.to_thread(create, "count 1")
