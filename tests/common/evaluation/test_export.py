@@ -89,10 +89,12 @@ def test_an_onnx_file_says_how_to_use_it(model, as_onnx):
 
 
 def test_an_onnx_file_does_not_tell_of_the_machine_that_made_it(as_onnx):
-    data = as_onnx[2].read_bytes()
+    proto = onnx.load(as_onnx[2])
+    for tensor in proto.graph.initializer:
+        tensor.ClearField("raw_data")  # in millions of weights, any three letters occur
 
-    assert b"site-packages" not in data
-    assert b".py" not in data
+    assert b"site-packages" not in proto.SerializeToString()
+    assert b".py" not in proto.SerializeToString()
 
 
 def test_safetensors_load_into_torchvision(network, as_safetensors):
@@ -136,5 +138,5 @@ def test_every_architecture_is_exported_right(lively, architecture, tmp_path):
     (answer_NC,) = session.run(None, {"images": images_N3SS.numpy()})
     with torch.inference_mode():
         expected_NC = torch.softmax(network(images_N3SS) / 1.3, dim=1).numpy()
-    assert answer_NC == pytest.approx(expected_NC, abs=1e-4)
+    assert answer_NC == pytest.approx(expected_NC, abs=5e-4)
     assert np.ptp(answer_NC, axis=0).max() > 0.1

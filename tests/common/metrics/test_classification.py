@@ -30,7 +30,7 @@ def measure(labels, probabilities, resample_count=20, **options):
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cases())
 def test_metrics_equal_scikit_learn(case):
     """To the last digit, whatever is absent."""
@@ -61,7 +61,7 @@ def test_metrics_equal_scikit_learn(case):
     assert rows == sk.confusion_matrix(labels, predicted, labels=range(class_count)).tolist()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(cases())
 def test_top_k_equals_scikit_learn(case):
     """Where no two classes are equally likely; ties are settled in tests of their own."""
