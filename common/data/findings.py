@@ -91,7 +91,7 @@ FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
     ),
     "CLASS_NOT_IN_TEST": (
         WARNING,
-        "Classes without an image to test on are left out of the results. Add images of them.",
+        "Classes without an image to test on cannot be measured. Add images of them.",
     ),
     "GROUPS_ACROSS_SPLITS": (
         WARNING,
@@ -110,13 +110,13 @@ FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
     ),
     "EXACT_DUPLICATES": (
         WARNING,
-        "Images are byte for byte the same as another. Copies stay in one split; remove them to "
-        "save time.",
+        "Images are byte for byte the same as another. Unless the data brings its own split, copies "
+        "stay on one side; remove them to save time.",
     ),
     "NEAR_DUPLICATES": (
         WARNING,
-        "Images look the same as another, e.g. resized or saved anew. Copies stay in one split; "
-        "remove them if they add nothing.",
+        "Images look the same as another, e.g. resized or saved anew. Unless the data brings its own "
+        "split, copies stay on one side; remove them if they add nothing.",
     ),
     "EMPTY_FOLDERS": (WARNING, "Folders are empty. Add the images that are missing."),
     "NESTED_ARCHIVES": (
@@ -136,8 +136,8 @@ FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
     # Good to know.
     "SPLIT_SHARES_MISSED": (
         INFO,
-        "The shares of train, val and test are {shares} instead of {fractions}: small classes are "
-        "on every side, and images that belong together stay together.",
+        "The shares of train, val and test are {shares} instead of {fractions}, so that small "
+        "classes are on as many sides as they can be and images that belong together stay together.",
     ),
     "CLASS_NOT_IN_VAL": (
         INFO,

@@ -7,16 +7,17 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 CLASSES = ("circle", "cross", "square")
+COLOURS = {"circle": (230, 60, 60), "cross": (60, 230, 60), "square": (60, 60, 230)}
 
 
 def shape(kind, rng, *, size=48):
-    """Draw one bright shape somewhere on a dark, noisy ground; return the image."""
+    """Draw a shape of about its class's colour somewhere on a dark, noisy ground."""
     pixels = rng.integers(0, 60, (size, size, 3), dtype=np.uint8)
     image = Image.fromarray(pixels)
     draw = ImageDraw.Draw(image)
     radius = int(rng.integers(8, 14))
     x, y = (int(v) for v in rng.integers(radius + 2, size - radius - 2, 2))
-    colour = tuple(int(v) for v in rng.integers(150, 255, 3))
+    colour = tuple(int(v) for v in COLOURS[kind] + rng.integers(-25, 25, 3))
     box = (x - radius, y - radius, x + radius, y + radius)
     if kind == "circle":
         draw.ellipse(box, fill=colour)

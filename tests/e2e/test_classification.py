@@ -39,8 +39,8 @@ def pipeline(client, dataset, **config):
     settings = {
         "epoch_count": 6,
         "image_size_px": 32,
-        "batch_size": 16,
-        "learning_rate": 3e-3,
+        "batch_size": 8,
+        "learning_rate": 1e-3,
         "warmup_epoch_count": 0.5,
         "seed": 7,
     }
@@ -105,7 +105,7 @@ def test_numbers_equal_scikit_learn_on_the_exported_predictions(client, trained,
     path = client.download(job.name, job.evaluation.predictions_uri, tmp_path / "predictions.jsonl")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     true = [row["label"] for row in rows]
-    predicted = [row["predicted"] for row in rows]
+    predicted = [row["predicted_label"] for row in rows]
 
     metrics = job.evaluation.classification
     assert metrics.accuracy == accuracy_score(true, predicted)

@@ -31,7 +31,7 @@ _NORM = partial(nn.BatchNorm2d, eps=0.001, momentum=0.1)
 def mobilenet_v3_large(class_count: int) -> nn.Module:
     """Build a MobileNetV3-Large: images (N, 3, H, W) to logits (N, class_count)."""
     network: nn.Module = torchvision.models.mobilenet_v3_large(
-        weights=None, num_classes=class_count
+        weights=None, num_classes=class_count, norm_layer=_NORM
     )
     return network
 
@@ -47,6 +47,6 @@ def mobilenet_v3_large(class_count: int) -> nn.Module:
 def mobilenet_v3_small(class_count: int) -> nn.Module:
     """Build a MobileNetV3-Small: images (N, 3, H, W) to logits (N, class_count)."""
     network: nn.Module = torchvision.models.mobilenet_v3_small(
-        weights=None, num_classes=class_count
+        weights=None, num_classes=class_count, norm_layer=_NORM
     )
     return network
