@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo run setup protos check fix test test-slow lock bench-gateway bench-import clean
+.PHONY: help demo run setup protos check fix test test-slow lock bench-gateway bench-import bench-train clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -73,6 +73,9 @@ bench-gateway: setup  ## Measure what the gateway adds to a call, beside nginx.
 
 bench-import: setup  ## Measure the memory and speed of importing 20,000 images.
 	$(BIN)/python -m benchmarks.import_memory
+
+bench-train: setup  ## Measure the training loop beside the same network on a batch in memory.
+	$(BIN)/python -m benchmarks.train
 
 clean:  ## Remove what was generated and the data of `make run`.
 	rm -rf build .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

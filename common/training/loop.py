@@ -297,7 +297,7 @@ class Trainer:
         self._ranks.broadcast(model.buffers())
         model.eval()
         outputs: list[Output] = []
-        size = max(1, self._config.batch_size // self._parts.count)
+        size = max(1, self._config.batch_size // (self._parts.count * self._ranks.count))
         with torch.inference_mode(), self._training.precision.autocast(self._ranks.device):
             for batch in self._batches.plain(val, size):
                 outputs += self._learner.forward(model, batch.images_N3HW)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 OPTIMIZERS = ("adamw", "sgd")
 
+# Steps between two updates of the average.
+_EVERY = 4
+
 
 def make_optimizer(model: nn.Module, config: pipeline_pb2.TrainingConfig) -> torch.optim.Optimizer:
     """Make the optimizer that the configuration names.
@@ -72,9 +75,13 @@ class WeightAverage:
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights after a step, counted from 0.
 
-        The first steps count for more, so that the random start is soon forgotten.
+        The first steps count for more, so that the random start is soon forgotten. After them only
+        every fourth step is taken in, which then counts as four: it costs a quarter.
         """
-        decay = min(self._decay, (step + 1) / (step + 10))
+        taken = 1 if step < _EVERY else _EVERY
+        if (step + 1) % taken:
+            return
+        decay = min(self._decay, (step + 1) / (step + 10)) ** taken
         averages, currents = _tensors(self.model), _tensors(model)
         floats = [a.is_floating_point() for a in averages]
         torch._foreach_lerp_(  # in one launch, as torch.optim.swa_utils does it

@@ -96,17 +96,18 @@ def _warp(images_N3HW: Tensor, draws_NK: Tensor, strength: Strength) -> Tensor:
     zoom_N = strength.zoom ** draws_NK[:, 1]
     stretch_N = strength.stretch ** draws_NK[:, 2]
     cosine_N, sine_N = angle_N.cos() / zoom_N, angle_N.sin() / zoom_N
-    # From a place in the result to the place in the image, both in [-1, 1].
-    theta_N23 = torch.stack(
-        [
-            torch.stack(
-                [cosine_N * stretch_N, -sine_N, 2 * strength.shift * draws_NK[:, 3]], dim=1
-            ),
-            torch.stack([sine_N, cosine_N / stretch_N, 2 * strength.shift * draws_NK[:, 4]], dim=1),
-        ],
-        dim=1,
-    )
-    grid_NHW2 = functional.affine_grid(theta_N23, list(images_N3HW.shape), align_corners=False)
+    shift_N2 = 2 * strength.shift * draws_NK[:, 3:5]
+    # For each place in the result its place in the image, both in [-1, 1] (as affine_grid, which
+    # takes four times as long, lays them out).
+    count, _, height, width = images_N3HW.shape
+    x_W, y_H = ((torch.arange(side) * 2 + 1) / side - 1 for side in (width, height))
+    grid_NHW2 = torch.empty(count, height, width, 2)
+    for axis, (along_x_N, along_y_N) in enumerate(
+        [(cosine_N * stretch_N, -sine_N), (sine_N, cosine_N / stretch_N)]
+    ):
+        column_NH = along_y_N[:, None] * y_H + shift_N2[:, axis, None]
+        row_NW = along_x_N[:, None] * x_W
+        torch.add(row_NW[:, None], column_NH[:, :, None], out=grid_NHW2[..., axis])
     return functional.grid_sample(
         images_N3HW, grid_NHW2, padding_mode="reflection", align_corners=False
     )

@@ -77,9 +77,13 @@ def test_weight_average():
     assert average.model.running_mean.item() == pytest.approx(9.0)
     assert average.model.num_batches_tracked.item() == 1
 
-    average.update(model, 100)  # decay 0.5
-    assert average.model.weight.item() == pytest.approx(0.5 * 1.9 + 0.5 * 2)
-    assert average.model.running_mean.item() == pytest.approx(9.5)
+    for step in (100, 101, 102):
+        average.update(model, step)
+    assert average.model.weight.item() == pytest.approx(1.9)
+
+    average.update(model, 103)  # counts for four: decay 0.5⁴
+    assert average.model.weight.item() == pytest.approx(1.9 / 16 + 2 * 15 / 16)
+    assert average.model.running_mean.item() == pytest.approx(9 / 16 + 10 * 15 / 16)
 
 
 def test_the_average_is_a_network_of_its_own():

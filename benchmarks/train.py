@@ -1,0 +1,200 @@
+"""The training loop beside the same network on a batch that lies in memory: `make bench-train`.
+
+A data set of JPEG files is imported into a real bucket and trained by the loop of TRAIN jobs, with
+augmentation. After each epoch the same network takes steps on one random batch, which is all that
+the machine can do; both in the same process, in turns, so that a busy neighbour slows them alike.
+Read the ratios. The first epoch pays for reading, decoding and resizing all images.
+
+    python -m benchmarks.train [ARCHITECTURE [IMAGES [IMAGE_SIZE_PX]]]
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import io
+import statistics
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+
+from common.catalog.pipelines import Pipelines
+from common.data.importing import run_import
+from common.data.loading import core_count
+from common.jobs.context import JobContext
+from common.jobs.store import Jobs
+from common.settings import ServiceSettings
+from common.storage.bucket import Bucket
+from common.training.distributed import alone
+from common.training.loop import Trainer
+from common.training.optimizers import make_optimizer
+from common.training.run import training_device
+from common.training.setup import first_network, prepare, use_threads
+from deploy.local.embedded_s3 import EmbeddedS3
+from nocode.vision.v1 import job_pb2, pipeline_pb2
+from services.classification.task import ClassificationTask
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import nn
+
+    from common.training.loop import Training
+
+EPOCHS = 5
+DATASET = "tasks/classification/datasets/d"
+
+
+def archive(image_count: int) -> bytes:
+    """Return a zip of JPEG files of 400×300 pixels in two classes, as smooth as photos are."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        for number in range(image_count):
+            rng = np.random.default_rng(number)
+            coarse = Image.fromarray(rng.integers(0, 255, (15, 20, 3), dtype=np.uint8))
+            photo = coarse.resize((400, 300), Image.Resampling.BICUBIC)
+            jpeg = io.BytesIO()
+            photo.save(jpeg, "JPEG", quality=90)
+            file.writestr(f"{'ab'[number % 2]}/{number:05}.jpg", jpeg.getvalue())
+    return content.getvalue()
+
+
+class Resident:
+    """The same network, trained on one batch that is there already."""
+
+    def __init__(self, training: Training, network: nn.Module, device: torch.device) -> None:
+        self._training = training
+        self._device = device
+        self._network = network.to(device).to(memory_format=torch.channels_last).train()
+        self._optimizer = make_optimizer(self._network, training.config)
+        self._scaler = training.precision.scaler(device)
+        size, side = training.config.batch_size, training.config.image_size_px
+        images = torch.randn(size, 3, side, side, device=device)
+        self._images = images.to(memory_format=torch.channels_last)
+        self._targets = [number % training.class_count for number in range(size)]
+
+    def rate(self, seconds: float) -> float:
+        """Take steps for a while; return images a second."""
+        self._step()
+        steps, started = 0, time.perf_counter()
+        while time.perf_counter() - started < seconds:
+            self._step()
+            steps += 1
+        return steps * len(self._targets) / (time.perf_counter() - started)
+
+    def _step(self) -> None:
+        training = self._training
+        with training.precision.autocast(self._device):
+            loss = training.learner.loss(
+                self._network, self._images, self._targets, training.config, None
+            )
+        torch.autograd.backward(self._scaler.scale(loss))
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self._optimizer.zero_grad()
+        loss.item()
+
+
+class Bench:
+    """Hears of each epoch, and lets the resident batch have its turn after it."""
+
+    def __init__(self, resident: Resident, image_count: int, decode_s: float) -> None:
+        self._resident = resident
+        self._image_count = image_count
+        self._decode_s = decode_s
+        self.ratios: list[float] = []
+
+    def progress(self, **_values: object) -> None:
+        """Nothing to do."""
+
+    def add_history(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Print the epoch beside its limit."""
+        loop = metrics["images_per_second"]
+        epoch_s = self._image_count / loop
+        limit = self._resident.rate(min(epoch_s, 20.0))
+        ratio = loop / limit
+        self.ratios.append(ratio)
+        note = ""
+        if epoch == 1:
+            with_decoding = self._image_count / (epoch_s + self._decode_s)
+            note = (
+                f"; with {self._decode_s:.1f} s of reading and decoding before it "
+                f"{with_decoding:.1f} images/s, ratio {with_decoding / limit:.2f}"
+            )
+        print(
+            f"epoch {epoch}: loop {loop:.1f} images/s, resident batch {limit:.1f} images/s, "
+            f"ratio {ratio:.3f}{note}",
+            flush=True,
+        )
+
+
+def main(architecture: str = "resnet18", images: str = "600", image_size_px: str = "0") -> None:
+    """Measure one architecture with its recipe."""
+    with EmbeddedS3() as s3, tempfile.TemporaryDirectory() as folder:
+        settings = ServiceSettings(
+            **s3.settings.model_dump(), work_dir=Path(folder), weights_url=""
+        )
+        bucket, task = Bucket(settings), ClassificationTask()
+
+        def context(job: job_pb2.Job) -> JobContext:
+            return JobContext(job, task=task, bucket=bucket, settings=settings)
+
+        importing = job_pb2.Job(name="tasks/classification/jobs/import")
+        importing.import_spec.dataset = DATASET
+        importing.import_spec.source.uri = bucket.uri("incoming/data.zip")
+        bucket.put("incoming/data.zip", archive(int(images)))
+        bucket.put(f"{DATASET}/reserved", importing.name.encode())
+        run_import(context(importing))
+        pipeline = Pipelines(bucket, [task], Jobs(bucket, queue_size=1), settings).create(
+            "classification",
+            pipeline_pb2.Pipeline(
+                dataset=DATASET,
+                architecture=architecture,
+                training_config=pipeline_pb2.TrainingConfig(
+                    epoch_count=EPOCHS,
+                    image_size_px=int(image_size_px),
+                    pretrained="none",
+                    early_stopping_patience=EPOCHS,
+                ),
+            ),
+            pipeline_id="p",
+        )
+        job = job_pb2.Job(name="tasks/classification/jobs/train")
+        job.train_spec.pipeline = pipeline.name
+        training_job = context(job)
+        device = training_device(settings.device)
+        use_threads(settings.train_threads if device.type == "cpu" else 1)
+        started = time.perf_counter()
+        setup = prepare(training_job, device)
+        decode_s = time.perf_counter() - started
+        training, config = setup.training, setup.training.config
+        print(
+            f"{architecture}, {len(training.train)} images at {config.image_size_px} px, batch "
+            f"{config.batch_size}, {config.precision} on {device}, augmentation "
+            f"{config.augmentation}, {torch.get_num_threads()} threads of {core_count()} cores",
+            flush=True,
+        )
+        ranks = alone(device)
+        resident = Resident(training, first_network(training_job, setup, ranks), device)
+        bench = Bench(resident, len(training.train), decode_s)
+        network = first_network(training_job, setup, ranks)
+        Trainer(training, network, ranks, bench).fit()
+    later = bench.ratios[1:]
+    print(
+        f"From the second epoch on the loop does {statistics.median(later):.3f} of the resident "
+        f"batch (median of {len(later)} epochs; least {min(later):.3f}, most {max(later):.3f}). "
+        "Promised: 0.90."
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
