@@ -15,6 +15,8 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf import json_format
+
 from common import errors
 from common.errors import DomainError, Internal
 from common.reasons import Reason
@@ -117,7 +119,8 @@ def _listen(process: subprocess.Popen[str], context: JobContext) -> DomainError 
             case "history":
                 context.add_history(**values)
             case "finding":
-                context.add_finding(finding_pb2.Finding(**values))
+                finding = json_format.ParseDict(values["finding"], finding_pb2.Finding())
+                context.add_finding(finding)
             case "error" if error is None:
                 kind = getattr(errors, values["type"])
                 error = kind(

@@ -130,6 +130,8 @@ class Trainer:
         self._ranks = ranks
         self._reporter = reporter
         self._checkpoints = checkpoints
+        self._steps = -(-len(training.train) // self._config.batch_size)
+        _check_shares(len(training.train) // self._steps, self._config, ranks.count)
         device = ranks.device
         model = ranks.synchronized(model).to(device)
         self._model = model.to(memory_format=torch.channels_last)
@@ -141,12 +143,10 @@ class Trainer:
         decay = self._config.weight_average_decay
         self._average = WeightAverage(self._model, decay) if decay else None
         self._batches = Batches(self._learner, self._config, training.preprocessing, ranks)
-        self._steps = -(-len(training.train) // self._config.batch_size)
         self._parts = Parts()
         self._progress = Progress()
         self._best: dict[str, Tensor] = {}
         self._saved_at, self._save_took_s = -math.inf, 0.0
-        _check_shares(len(training.train) // self._steps, self._config, ranks.count)
 
     def fit(self) -> Fitted:
         """Train to the end, from the last checkpoint if there is one.

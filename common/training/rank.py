@@ -51,12 +51,7 @@ class RankContext(JobContext):
     def add_finding(self, finding: finding_pb2.Finding) -> None:
         """See `JobContext`."""
         if self.ranks.first:
-            launch.report(
-                "finding",
-                **json_format.MessageToDict(
-                    finding, preserving_proto_field_name=True, use_integers_for_enums=True
-                ),
-            )
+            launch.report("finding", finding=json_format.MessageToDict(finding))
 
 
 def main(task_path: str, job_name: str) -> None:

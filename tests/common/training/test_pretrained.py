@@ -55,7 +55,6 @@ def settings(storage_settings, tmp_path):
 @pytest.fixture
 def site(tmp_path):
     """A web server for the folder that `write` writes to."""
-
     asked = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
