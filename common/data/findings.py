@@ -110,13 +110,13 @@ FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
     ),
     "EXACT_DUPLICATES": (
         WARNING,
-        "Images are byte for byte the same as another. Unless the data brings its own split, copies "
-        "stay on one side; remove them to save time.",
+        "Images are byte for byte the same as another. Unless the data brings its own split, "
+        "copies stay on one side; remove them to save time.",
     ),
     "NEAR_DUPLICATES": (
         WARNING,
-        "Images look the same as another, e.g. resized or saved anew. Unless the data brings its own "
-        "split, copies stay on one side; remove them if they add nothing.",
+        "Images look the same as another, e.g. resized or saved anew. Unless the data brings its "
+        "own split, copies stay on one side; remove them if they add nothing.",
     ),
     "EMPTY_FOLDERS": (WARNING, "Folders are empty. Add the images that are missing."),
     "NESTED_ARCHIVES": (
@@ -137,7 +137,7 @@ FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
     "SPLIT_SHARES_MISSED": (
         INFO,
         "The shares of train, val and test are {shares} instead of {fractions}, so that small "
-        "classes are on as many sides as they can be and images that belong together stay together.",
+        "classes are on as many sides as they can be and images that belong together stay so.",
     ),
     "CLASS_NOT_IN_VAL": (
         INFO,
