@@ -68,6 +68,14 @@ def test_the_recipe_is_within_the_schema(entry):
     recipes.validate(entry, config, prefix="")
 
 
+def test_statistics_follow_the_last_ten_steps(entry):
+    """On a few hundred images a training is short; a hundred steps would be much of it."""
+    norms = [m for m in on_meta(entry.build, 2).modules() if isinstance(m, torch.nn.BatchNorm2d)]
+
+    assert all(norm.momentum == 0.1 for norm in norms)
+    assert norms or entry.name == "vgg16"
+
+
 def test_the_paper_is_linked(entry):
     """For people who want to know more."""
     assert entry.paper.startswith("https://arxiv.org/abs/")
