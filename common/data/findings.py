@@ -1,4 +1,4 @@
-"""What can be noticed about a data set: one table of stable ids, and a report that collects them.
+"""What can be noticed about data sets and jobs: one table of stable ids, and a report.
 
 An id may be added; one is never given another meaning. The ids of files that are no usable image
 are those of `common.data.images.ImageError`.
@@ -133,7 +133,25 @@ FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
         "The model was trained on these very images, so that results look better than they will "
         "be on new ones. Evaluate on the test subset, or on other images.",
     ),
+    "TRAINED_FROM_SCRATCH": (
+        WARNING,
+        "Training started from random weights, which needs more images than starting from "
+        "published ones. {why}",
+    ),
+    "IMAGES_NOT_CACHED": (
+        WARNING,
+        "There is no disk space to keep the resized images, so they are decoded again in every "
+        "epoch, which is slow. Free disk space, or have the operator raise "
+        "NOCODE_IMAGE_CACHE_BYTES.",
+    ),
     # Good to know.
+    "PRECISION_CHOSEN": (INFO, "Trains in {precision}: {why}."),
+    "MORE_EPOCHS": (
+        INFO,
+        "Trains for {epoch_count} epochs instead of {recipe_epoch_count}, since an epoch of "
+        "{image_count} images has only {step_count} steps. To decide yourself, set "
+        "training_config.epoch_count.",
+    ),
     "SPLIT_SHARES_MISSED": (
         INFO,
         "The shares of train, val and test are {shares} instead of {fractions}, so that small "

@@ -72,6 +72,10 @@ class Checkpoints:
         self._prefix = prefix
         self._scratch = scratch
 
+    def exist(self) -> bool:
+        """Whether there is something to go on from."""
+        return self._pointer() is not None
+
     def save(self, progress: Progress, state: Tensors, best: Tensors) -> None:
         """Write a checkpoint; `best` only if the best epoch is a new one."""
         before = self._pointer() or {"files": {}}

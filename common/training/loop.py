@@ -156,9 +156,11 @@ class Trainer:
             Exhausted: Not even one image fits in memory.
         """
         self._resume()
-        self._find_parts()
-        while not self._progress.finished:
-            self._epoch(self._progress.epoch + 1)
+        # Batches have two sizes at most, so it pays to try out the fastest way for each.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True):
+            self._find_parts()
+            while not self._progress.finished:
+                self._epoch(self._progress.epoch + 1)
         return Fitted(self._best, self._progress.best_epoch, self._progress.best_metrics)
 
     def _epoch(self, epoch: int) -> None:

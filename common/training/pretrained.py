@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from common.settings import ServiceSettings
     from common.storage.bucket import Bucket
 
-_TIMEOUT_S = 10.0
+# For each of the server's addresses to answer.
+_TIMEOUT_S = 5.0
 _CHUNK_BYTES = 1024**2
 # The largest published file that we know has 0.6 GB.
 _MAX_BYTES = 2 * 1024**3
@@ -45,7 +46,7 @@ _COUNTER = "num_batches_tracked"
 
 
 def available(entry: Architecture, bucket: Bucket, settings: ServiceSettings) -> bool:
-    """Whether the published weights of an architecture can be had; takes 10 s at the most."""
+    """Whether published weights can be had; if the bucket has none, asks their publisher."""
     if not entry.pretrained_weights:
         return False
     file = _file_name(entry)

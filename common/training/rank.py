@@ -69,9 +69,9 @@ def main(task_path: str, job_name: str) -> None:
         context.ranks = ranks
         try:
             setup = prepare(context, ranks.device)
-            network = first_network(context, setup, ranks)
-            context.progress(phase="Training")
             checkpoints = launch.checkpoints(context)
+            network = first_network(context, setup, ranks, resumes=checkpoints.exist())
+            context.progress(phase="Training")
             Trainer(setup.training, network, ranks, context, checkpoints).fit()
         except DomainError as error:
             launch.report("error", **launch.describe(error))

@@ -57,9 +57,10 @@ def run_train(context: JobContext) -> str:
 def fit(context: JobContext, setup: Setup, device: torch.device) -> Fitted:
     """Train in this process."""
     ranks = alone(device)
-    network = first_network(context, setup, ranks)
+    checkpoints = launch.checkpoints(context)
+    network = first_network(context, setup, ranks, resumes=checkpoints.exist())
     context.progress(phase="Training")
-    return Trainer(setup.training, network, ranks, context, launch.checkpoints(context)).fit()
+    return Trainer(setup.training, network, ranks, context, checkpoints).fit()
 
 
 def training_device(setting: str) -> torch.device:

@@ -10,6 +10,7 @@ import torch
 
 from common.catalog import splitting
 from common.data import transforms
+from common.data.findings import Report
 from common.data.loading import ImageCache, StreamedImages, core_count
 from common.data.reading import DatasetReader
 from common.errors import DomainError, InvalidInput
@@ -19,7 +20,7 @@ from common.training import precision, pretrained, recipes
 from common.training.batches import Subset
 from common.training.loop import Training
 from common.training.seeds import derive
-from nocode.vision.v1 import finding_pb2, model_pb2
+from nocode.vision.v1 import model_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from common.training.distributed import Ranks
     from common.training.learner import Learner
     from nocode.vision.v1 import dataset_pb2, pipeline_pb2
-
-INFO = finding_pb2.Finding.SEVERITY_INFO
-WARNING = finding_pb2.Finding.SEVERITY_WARNING
 
 # `class_balance: auto` weighs classes if the largest has this many times the images of the
 # smallest.
@@ -74,14 +72,7 @@ def prepare(context: JobContext, device: torch.device) -> Setup:
     config = recipes.resolve(entry, pipeline.training_config)
     chosen = precision.choose(config.precision, device)
     config.precision = chosen.name
-    context.add_finding(
-        finding_pb2.Finding(
-            id="PRECISION_CHOSEN",
-            severity=INFO,
-            count=1,
-            message=f"Trains in {chosen.name}: {chosen.why}.",
-        )
-    )
+    _note(context, "PRECISION_CHOSEN", precision=chosen.name, why=chosen.why)
     splits = splitting.read(context.bucket, pipeline.name)
     if not splits.train:
         raise InvalidInput(
@@ -121,8 +112,13 @@ def prepare(context: JobContext, device: torch.device) -> Setup:
     )
 
 
-def first_network(context: JobContext, setup: Setup, ranks: Ranks) -> nn.Module:
+def first_network(
+    context: JobContext, setup: Setup, ranks: Ranks, *, resumes: bool = False
+) -> nn.Module:
     """Build the network with the weights that training starts from.
+
+    One that `resumes` gets random weights: those of its checkpoint will replace them. So do all
+    processes but the first, which are sent the first one's.
 
     Raises:
         WrongState: Published weights are required and cannot be had.
@@ -130,8 +126,7 @@ def first_network(context: JobContext, setup: Setup, ranks: Ranks) -> nn.Module:
     config = setup.training.config
     torch.manual_seed(derive(config.seed, "weights"))
     network = setup.entry.build(setup.training.class_count)
-    # The other processes are sent the first one's weights.
-    if config.pretrained == "none" or not ranks.first:
+    if config.pretrained == "none" or resumes or not ranks.first:
         return network
     context.progress(phase="Loading published weights")
     try:
@@ -141,15 +136,7 @@ def first_network(context: JobContext, setup: Setup, ranks: Ranks) -> nn.Module:
     except DomainError as error:
         if config.pretrained == "required" or error.reason != Reason.PRETRAINED_UNAVAILABLE:
             raise
-        context.add_finding(
-            finding_pb2.Finding(
-                id="TRAINED_FROM_SCRATCH",
-                severity=WARNING,
-                count=1,
-                message="Training started from random weights, which needs more images than "
-                f"starting from published ones. {error.message}",
-            )
-        )
+        _note(context, "TRAINED_FROM_SCRATCH", why=error.message)
     return network
 
 
@@ -186,15 +173,13 @@ def _lengthen(
         config.early_stopping_patience = round(
             config.early_stopping_patience * epoch_count / config.epoch_count
         )
-    context.add_finding(
-        finding_pb2.Finding(
-            id="MORE_EPOCHS",
-            severity=INFO,
-            count=1,
-            message=f"Trains for {epoch_count} epochs instead of {config.epoch_count}, since an "
-            f"epoch of {image_count} images has only {steps} steps. To decide yourself, set "
-            "training_config.epoch_count.",
-        )
+    _note(
+        context,
+        "MORE_EPOCHS",
+        epoch_count=epoch_count,
+        recipe_epoch_count=config.epoch_count,
+        image_count=image_count,
+        step_count=steps,
     )
     config.epoch_count = epoch_count
 
@@ -240,16 +225,7 @@ def _subsets(
             on_image=on_image,
         )
         if isinstance(images, StreamedImages):
-            context.add_finding(
-                finding_pb2.Finding(
-                    id="IMAGES_NOT_CACHED",
-                    severity=WARNING,
-                    count=len(chosen),
-                    message="There is no disk space to keep the resized images, so they are "
-                    "decoded again in every epoch, which is slow. Raise "
-                    "NOCODE_IMAGE_CACHE_BYTES or free disk space.",
-                )
-            )
+            _note(context, "IMAGES_NOT_CACHED", count=len(chosen))
         before += len(part)
         targets = [
             learner.target(e.annotation, e.width, e.height, preprocessing.image_size_px)
@@ -257,6 +233,14 @@ def _subsets(
         ]
         subsets.append(Subset(images, list(part), targets))
     return subsets
+
+
+def _note(context: JobContext, finding_id: str, *, count: int = 1, **values: object) -> None:
+    """Tell the job's owner something."""
+    report = Report()
+    report.add(finding_id, [], count=count, **values)
+    for finding in report.findings():
+        context.add_finding(finding)
 
 
 def use_threads(count: int) -> None:

@@ -49,6 +49,7 @@ def test_what_was_saved_is_loaded(checkpoints):
 
     loaded, found, best = checkpoints.load()
 
+    assert checkpoints.exist()
     assert loaded == progress
     assert equal(found, tensors(3))
     assert equal(best, tensors(2))
@@ -56,6 +57,7 @@ def test_what_was_saved_is_loaded(checkpoints):
 
 def test_there_is_none_at_first(checkpoints):
     """A new job starts from the beginning."""
+    assert not checkpoints.exist()
     assert checkpoints.load() is None
 
 

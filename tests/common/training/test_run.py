@@ -132,26 +132,24 @@ def trainee(world, context):
 
 
 def test_a_killed_training_goes_on_and_gives_the_same_file(world, pipeline):
-    """Killed with SIGKILL within the second and the third epoch."""
+    """Killed with SIGKILL within the second epoch."""
     whole, killed = world.training(pipeline), world.training(pipeline)
     world.keep(whole)
     world.keep(killed)
     with trainee(world, whole) as child:
         assert child.wait(120) == 0
 
-    epochs = []
-    for last in ("epoch 2", "epoch 3"):
-        with trainee(world, killed) as child:
-            for line in child.stdout:
-                epochs.append(line.strip())
-                if line.startswith(last):
-                    child.send_signal(signal.SIGKILL)
-                    break
-            assert child.wait(120) == -signal.SIGKILL
     with trainee(world, killed) as child:
+        for line in child.stdout:
+            if line.startswith("epoch 2"):
+                child.send_signal(signal.SIGKILL)
+                break
+        assert child.wait(120) == -signal.SIGKILL
+    with trainee(world, killed) as child:
+        assert child.stdout.readline() == "epoch 2 step 1\n"
+        child.stdout.read()
         assert child.wait(120) == 0
 
-    assert epochs[0] == "epoch 1 step 1"
     assert weights_of(world, killed) == weights_of(world, whole)
     models = [model_of(world, context) for context in (whole, killed)]
     assert models[0].evaluation.classification == models[1].evaluation.classification

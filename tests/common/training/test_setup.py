@@ -134,6 +134,15 @@ def test_without_published_weights_training_starts_from_random_ones(world, datas
         assert "the bucket has no weights/mobilenet_v3_small-047dcff4.pth" in told.message
 
 
+def test_a_training_that_resumes_needs_no_published_weights(world, dataset):
+    """They may have been had when it began, and its checkpoint has what became of them."""
+    context = world.training(world.pipeline(dataset, pretrained="required"))
+
+    first_network(context, prepare(context, CPU), alone(CPU), resumes=True)
+
+    assert "TRAINED_FROM_SCRATCH" not in findings(context)
+
+
 def test_required_weights_that_cannot_be_had_fail_the_job(world, dataset):
     """Rather than train for hours on what was not wanted."""
     context = world.training(world.pipeline(dataset, pretrained="required"))
