@@ -3,6 +3,10 @@
 Work-conserving: whenever the device is free, it takes what has queued, up to a batch; models take
 turns. What is admitted is bounded, and only what can be done in time is admitted, so that under
 overload the device computes nothing in vain.
+
+The device has no thread of its own. A thread that submits an image while the device is free leads:
+it runs batches until nothing is queued, while others submit. So an image that comes alone is
+decoded, computed and answered in one thread: each change of thread costs a good part of a call.
 """
 
 from __future__ import annotations
@@ -102,7 +106,7 @@ class Batcher:
         queue_size: Images of one model that may wait.
         batch_size: Images that a network gets at once.
         delay_s: How long an image may wait for others to fill a batch.
-        finish: Called in the device's thread with each batch; must not block, nor raise.
+        finish: Called with each batch, and whether another waits for this thread; must not raise.
         metrics: Where figures go.
     """
 
@@ -112,7 +116,7 @@ class Batcher:
         queue_size: int,
         batch_size: int,
         delay_s: float,
-        finish: Callable[[Batch], None],
+        finish: Callable[[Batch, bool], None],
         metrics: PredictMetrics,
     ) -> None:
         self._queue_size = queue_size
@@ -123,11 +127,10 @@ class Batcher:
         self._changed = threading.Condition()
         self._lanes: dict[Network, _Lane] = {}
         self._turns: deque[_Lane] = deque()  # lanes with items, the next one first
+        self._is_led = False  # a thread runs the device
         self._busy_until = 0.0
         self._closed = False
         metrics.waiting.set_function(self._waiting)
-        self._thread = threading.Thread(target=self._run, name="forward", daemon=True)
-        self._thread.start()
 
     def admit(self, network: Network, count: int, deadline: float) -> Ticket:
         """Make room for `count` images; each must then be submitted or withdrawn.
@@ -172,13 +175,24 @@ class Batcher:
         return Ticket(network, deadline)
 
     def submit(self, item: Item) -> None:
-        """Queue an image that was admitted."""
+        """Queue an image that was admitted, and run the device if nobody does."""
         with self._changed:
             lane = self._lanes[item.ticket.network]
             lane.items.append(item)
             if len(lane.items) == 1:
                 self._turns.append(lane)
-            self._changed.notify()
+            if self._is_led:
+                self._changed.notify()
+                return
+            self._is_led = True
+            batch = self._next_batch()
+        try:
+            while batch:
+                batch = self._run(*batch)
+        except BaseException:
+            with self._changed:
+                self._is_led = False
+            raise
 
     def withdraw(self, ticket: Ticket) -> None:
         """Give back the room of an image that was admitted and will not be submitted."""
@@ -186,42 +200,47 @@ class Batcher:
             self._leave(self._lanes[ticket.network])
 
     def close(self) -> None:
-        """Admit nothing more, finish what was admitted, and end the thread."""
+        """Admit nothing more, and return once what was admitted is done."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._lanes and not self._is_led)
+
+    # With the lock held.
 
     def _waiting(self) -> int:
-        with self._changed:
-            return sum(lane.waiting for lane in self._lanes.values())
+        return sum(lane.waiting for lane in list(self._lanes.values()))
 
-    # In the device's thread, or with the lock held.
+    def _expected_wait(self) -> float:
+        """Return when the device will be free of all that was admitted; 0 if it is free now."""
+        wait_s = max(0.0, self._busy_until - time.monotonic()) if self._is_led else 0.0
+        for lane in self._lanes.values():
+            batches, rest = divmod(lane.waiting, self._batch_size)
+            times = lane.network.times
+            wait_s += batches * times.expected(self._batch_size)
+            wait_s += times.expected(rest) if rest else 0.0
+        return wait_s
 
-    def _run(self) -> None:
-        while (batch := self._next_batch()) is not None:
-            items, late = batch
-            if late:
-                self._finish(_too_late(late))
-                self._metrics.too_late.inc(len(late))
-            if items:
-                self._compute(items)
+    def _leave(self, lane: _Lane) -> None:
+        lane.waiting -= 1
+        if not lane.waiting:
+            del self._lanes[lane.network]
+            if self._closed:
+                self._changed.notify_all()
 
     def _next_batch(self) -> tuple[list[Item], list[Item]] | None:
-        """Wait for images; return those to compute and those that it is too late for."""
-        with self._changed:
-            while True:
-                now = time.monotonic()
-                due = next((lane for lane in self._turns if self._fills_in(lane, now) <= 0), None)
-                if due:
-                    self._turns.remove(due)
-                    return self._take(due, now)
-                if self._closed and not self._lanes:
-                    return None
-                self._busy_until = 0.0
-                self._changed.wait(
-                    min((self._fills_in(lane, now) for lane in self._turns), default=None)
-                )
+        """Return what to compute, and what it is too late for; None if nothing is queued."""
+        while self._turns:
+            now = time.monotonic()
+            for lane in self._turns:
+                if self._fills_in(lane, now) <= 0:
+                    self._turns.remove(lane)
+                    return self._take(lane, now)
+            self._changed.wait(min(self._fills_in(lane, now) for lane in self._turns))
+        self._is_led = False
+        if self._closed:
+            self._changed.notify_all()
+        return None
 
     def _fills_in(self, lane: _Lane, now: float) -> float:
         """Return how long to wait for a lane's batch to fill."""
@@ -236,17 +255,17 @@ class Batcher:
         tightest = float("inf")
         while lane.items and len(batch) < limit:
             item = lane.items[0]
-            deadline = item.ticket.deadline
-            in_time = now + times.expected(len(batch) + 1) <= min(tightest, deadline)
-            if not item.ticket.abandoned and not in_time and batch:
-                break  # it would make the others late: for the next batch
+            deadline = min(tightest, item.ticket.deadline)
+            in_time = now + times.expected(len(batch) + 1) <= deadline
+            if batch and not in_time and not item.ticket.abandoned:
+                break  # one of them would be late: for the next batch
             lane.items.popleft()
             self._leave(lane)
             if item.ticket.abandoned:
                 self._metrics.cancelled.inc()
             elif in_time:
                 batch.append(item)
-                tightest = min(tightest, deadline)
+                tightest = deadline
             else:
                 late.append(item)
         if not batch:
@@ -257,28 +276,24 @@ class Batcher:
                 batch.append(hopeful)
         if lane.items:
             self._turns.append(lane)
-        self._busy_until = now + times.expected(len(batch)) if batch else 0.0
+        self._busy_until = now + times.expected(len(batch)) if batch else now
         return batch, late
 
-    def _leave(self, lane: _Lane) -> None:
-        lane.waiting -= 1
-        if not lane.waiting:
-            del self._lanes[lane.network]
-            if self._closed:
-                self._changed.notify()
+    # In the thread that leads.
 
-    def _expected_wait(self) -> float:
-        """Return when the device will be free of all that was admitted; 0 if it is free now."""
-        wait_s = max(0.0, self._busy_until - time.monotonic()) if self._busy_until else 0.0
-        for lane in self._lanes.values():
-            batches, rest = divmod(lane.waiting, self._batch_size)
-            times = lane.network.times
-            wait_s += batches * times.expected(self._batch_size) + (
-                times.expected(rest) if rest else 0.0
-            )
-        return wait_s
+    def _run(self, items: list[Item], late: list[Item]) -> tuple[list[Item], list[Item]] | None:
+        """Compute a batch and return the next one; None if another thread may lead."""
+        done = self._compute(items) if items else []
+        if late:
+            self._metrics.too_late.inc(len(late))
+            done.append(_too_late(late))
+        with self._changed:
+            following = self._next_batch()
+        for batch in done:
+            self._finish(batch, following is not None)
+        return following
 
-    def _compute(self, items: list[Item]) -> None:
+    def _compute(self, items: list[Item]) -> list[Batch]:
         network = items[0].ticket.network
         started = time.monotonic()
         outputs: list[Output] = []
@@ -290,8 +305,7 @@ class Batcher:
         if isinstance(error, torch.OutOfMemoryError):
             error.with_traceback(None)  # it would keep the batch's memory
             if len(items) > 1:
-                self._compute_in_halves(items)
-                return
+                return self._compute_in_halves(items)
             error = Exhausted(
                 Reason.OUT_OF_MEMORY,
                 f"The device has not enough memory for one image with {network.model.name}.",
@@ -304,14 +318,13 @@ class Batcher:
         self._metrics.batch_size.observe(len(items))
         for item in items:
             self._metrics.queue_seconds.observe(started - item.ready)
-        self._finish(Batch(items, outputs, error, started, ended))
+        return [Batch(items, outputs, error, started, ended)]
 
-    def _compute_in_halves(self, items: list[Item]) -> None:
+    def _compute_in_halves(self, items: list[Item]) -> list[Batch]:
         network, half = items[0].ticket.network, len(items) // 2
         log.warning("%s: %s images at once are too many", network.model.name, len(items))
         network.max_batch_size = half
-        self._compute(items[:half])
-        self._compute(items[half:])
+        return [*self._compute(items[:half]), *self._compute(items[half:])]
 
 
 def _too_late(items: list[Item]) -> Batch:

@@ -1,7 +1,7 @@
 """From a request to its answer: find the model, decode, batch, answer.
 
-The event loop only passes work on. Some threads decode, one runs the network, one makes answers of
-what it says; slow things (images to fetch, pictures to draw) have threads of their own.
+The event loop only passes work on. Threads decode, and one of them at a time runs the network (see
+`Batcher`); slow things (images to fetch, pictures to draw) have threads of their own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,6 +25,7 @@ from common.serving.batcher import Batch, Batcher, Item, Ticket
 from common.serving.cache import ModelCache
 from common.serving.directory import Directory
 from common.serving.metrics import PredictMetrics
+from common.serving.workers import Workers
 from nocode.vision.v1 import prediction_pb2 as pb
 
 if TYPE_CHECKING:
@@ -140,9 +140,9 @@ class Predictor:
         threads = settings.predict_decode_threads or min(
             max((os.cpu_count() or 2) - 1, 1), _MAX_DECODE_THREADS
         )
-        self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-        self._answerer = ThreadPoolExecutor(1, thread_name_prefix="answer")
-        self._slow = ThreadPoolExecutor(_SLOW_THREADS, thread_name_prefix="fetch")
+        self._decoders = Workers(threads + 1, "decode")  # one of them runs the network
+        self._answerer = Workers(1, "answer")
+        self._slow = Workers(_SLOW_THREADS, "fetch")
 
     async def predict(
         self,
@@ -183,7 +183,7 @@ class Predictor:
         """Finish what was admitted, and end the threads."""
         await asyncio.to_thread(self._batcher.close)
         for pool in (self._decoders, self._slow, self._answerer):
-            await asyncio.to_thread(pool.shutdown)
+            await asyncio.to_thread(pool.close)
 
     # In threads.
 
@@ -234,8 +234,12 @@ class Predictor:
         else:
             self._post(call.fail, error)
 
-    def _finish(self, batch: Batch) -> None:
-        self._answerer.submit(self._answer, batch)
+    def _finish(self, batch: Batch, is_needed: bool) -> None:
+        """Answer in this thread, unless the device waits for it."""
+        if is_needed:
+            self._answerer.submit(self._answer, batch)
+        else:
+            self._answer(batch)
 
     def _answer(self, batch: Batch) -> None:
         """Make answers of what the network said."""

@@ -37,21 +37,15 @@ def predict(
     lower index comes first.
     """
     scores_C = _scores(logits_C, model)
-    likeliest = np.argsort(-scores_C, kind="stable")[: options.top_k or DEFAULT_TOP_K]
+    likeliest = (-scores_C).argsort(kind="stable")[: options.top_k or DEFAULT_TOP_K]
     threshold = options.score_threshold
-    return pb.Prediction(
-        classification=pb.ClassificationPrediction(
-            classes=[
-                pb.ClassScore(class_name=model.classes[index], class_index=index, score=score)
-                for index, score in zip(
-                    likeliest.tolist(), scores_C[likeliest].tolist(), strict=True
-                )
-                if score >= threshold
-            ]
-        ),
-        image_width=width,
-        image_height=height,
-    )
+    prediction = pb.Prediction(image_width=width, image_height=height)
+    prediction.classification.SetInParent()  # an answer even if no class is likely enough
+    add = prediction.classification.classes.add
+    for index, score in zip(likeliest.tolist(), scores_C[likeliest].tolist(), strict=True):
+        if score >= threshold:
+            add(class_name=model.classes[index], class_index=index, score=score)
+    return prediction
 
 
 def difference(logits_C: Tensor, reference_C: Tensor, model: Model) -> float:

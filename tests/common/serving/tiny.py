@@ -50,6 +50,7 @@ class TinyLearner(ClassificationLearner):
         batch_sizes: Of the batches computed, warm-ups included.
         takes_s: What a batch takes longer than it must.
         memory_for: A larger batch is out of memory.
+        shortages: How often one was.
     """
 
     registry = registry
@@ -58,10 +59,12 @@ class TinyLearner(ClassificationLearner):
         self.batch_sizes: list[int] = []
         self.takes_s = 0.0
         self.memory_for = 1000
+        self.shortages = 0
 
     def forward(self, model: nn.Module, images_N3HW: torch.Tensor) -> list[torch.Tensor]:
         """Return logits, after a while."""
         if len(images_N3HW) > self.memory_for:
+            self.shortages += 1
             raise torch.OutOfMemoryError("CUDA out of memory.")
         self.batch_sizes.append(len(images_N3HW))
         time.sleep(self.takes_s)
