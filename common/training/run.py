@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from common.catalog.pipelines import set_model
 from common.evaluation.run import evaluate
 from common.metrics import plots
 from common.storage import resources
@@ -114,7 +113,6 @@ def _publish(context: JobContext, setup: Setup, fitted: Fitted, device: torch.de
     context.bucket.put_file(f"{name}/model.safetensors", path)
     context.check_cancelled()
     resources.models(context.bucket).create(name, model)
-    set_model(context.bucket, setup.pipeline.name, name)
     return name
 
 

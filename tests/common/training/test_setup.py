@@ -1,15 +1,18 @@
 """From a TRAIN job to what is trained, with findings for what was decided on the owner's behalf."""
 
+import hashlib
+
 import pytest
 import torch
 
 from common.data.loading import StreamedImages
 from common.errors import InvalidInput, NotFound, WrongState
 from common.reasons import Reason
-from common.training import recipes
+from common.training import pretrained, recipes
 from common.training.distributed import alone
 from common.training.setup import class_weights, first_network, prepare
 from nocode.vision.v1 import pipeline_pb2
+from services.classification.architectures import classifiers
 
 CPU = torch.device("cpu")
 
@@ -119,19 +122,37 @@ def test_fp16_is_refused_on_a_cpu(world, dataset):
     assert not (world.settings.work_dir / "images").exists()
 
 
-@pytest.mark.parametrize("pretrained", ["auto", "none"])
-def test_without_published_weights_training_starts_from_random_ones(world, dataset, pretrained):
+@pytest.mark.parametrize("wanted", ["auto", "none"])
+def test_without_published_weights_training_starts_from_random_ones(world, dataset, wanted):
     """With a finding only if published ones were hoped for; equal seeds give equal weights."""
-    pipeline = world.pipeline(dataset, pretrained=pretrained)
+    pipeline = world.pipeline(dataset, pretrained=wanted)
     contexts = [world.training(pipeline) for _ in range(2)]
     networks = [first_network(context, prepare(context, CPU), alone(CPU)) for context in contexts]
 
     for a, b in zip(*(network.state_dict().values() for network in networks), strict=True):
         assert torch.equal(a, b)
     told = findings(contexts[0]).get("TRAINED_FROM_SCRATCH")
-    assert (told is not None) == (pretrained == "auto")
+    assert (told is not None) == (wanted == "auto")
     if told:
         assert "the bucket has no weights/mobilenet_v3_small-047dcff4.pth" in told.message
+
+
+@pytest.mark.parametrize("wanted", ["auto", "required"])
+def test_published_weights_in_the_bucket_are_used(world, dataset, tmp_path, monkeypatch, wanted):
+    """And there is nothing to tell."""
+    published = classifiers.get("mobilenet_v3_small").build(1000).state_dict()
+    torch.save(published, tmp_path / "w.pth")
+    digest = hashlib.sha256((tmp_path / "w.pth").read_bytes()).hexdigest()
+    file = f"mobilenet_v3_small-{digest[:8]}.pth"
+    monkeypatch.setattr(pretrained, "_file_name", lambda _: file)
+    world.bucket.put_file(f"weights/{file}", tmp_path / "w.pth")
+    context = world.training(world.pipeline(dataset, pretrained=wanted))
+
+    network = first_network(context, prepare(context, CPU), alone(CPU))
+
+    first = "features.0.0.weight"
+    assert torch.equal(network.state_dict()[first], published[first])
+    assert "TRAINED_FROM_SCRATCH" not in findings(context)
 
 
 def test_a_training_that_resumes_needs_no_published_weights(world, dataset):
