@@ -35,7 +35,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-IMAGES_A_REQUEST = 16
+IMAGES_A_REQUEST = 8
 
 
 @dataclass

@@ -123,7 +123,7 @@ def _checked_path(item: Item) -> str:
         problem = "is a link; pack the files themselves"
     elif item.kind is Kind.DEVICE:
         problem = "is a device or a pipe; pack files and folders only"
-    elif name.startswith("/") or re.match("[A-Za-z]:", name):
+    elif name.startswith("/") or (parts and re.match("[A-Za-z]:", parts[0])):
         problem = "is an absolute path; pack the folder from outside, by its name"
     elif ".." in parts:
         problem = "leads out of the archive by '..'; pack the folder from outside, by its name"

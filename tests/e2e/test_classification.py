@@ -16,6 +16,9 @@ from tests.e2e.data import CLASSES, archive, encoded, shape
 
 TASK = "classification"
 
+# Each trains, on cores that it shares with the other tests.
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture(scope="module")
 def client(stack):

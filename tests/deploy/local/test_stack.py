@@ -159,7 +159,7 @@ def test_make_run_prints_commands_that_work_and_stops_cleanly(make_run, tmp_path
 
     process.send_signal(signal.SIGINT)
 
-    assert process.wait(60) == 0
+    assert process.wait(120) == 0
     assert len(commands) >= 4
     assert len(children) >= 3
     assert not [child for child in children if child.is_running()]
@@ -180,7 +180,7 @@ def test_make_run_uses_the_s3_server_it_is_told_to(make_run, storage_settings):
 
     process.send_signal(signal.SIGTERM)
 
-    assert process.wait(60) == 0
+    assert process.wait(120) == 0
     assert not [child for child in children if child.is_running()]
     assert f"{storage_settings.s3_endpoint}, bucket {storage_settings.s3_bucket}" in printed
     assert "weed" not in names
@@ -194,5 +194,5 @@ def test_make_run_says_which_part_ended(make_run):
 
     weed.kill()
 
-    assert process.wait(60) == 1
+    assert process.wait(120) == 1
     assert not [child for child in children if child.is_running()]
