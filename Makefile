@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo run setup protos check fix test test-slow lock bench-gateway bench-import bench-train clean
+.PHONY: help bench-predict demo run setup protos check fix test test-slow lock bench-gateway bench-import bench-train clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -73,6 +73,9 @@ bench-gateway: setup  ## Measure what the gateway adds to a call, beside nginx.
 
 bench-import: setup  ## Measure the memory and speed of importing 20,000 images.
 	$(BIN)/python -m benchmarks.import_memory
+
+bench-predict: setup  ## Measure prediction beside the same model called in one process.
+	$(BIN)/python -m benchmarks.predict
 
 bench-train: setup  ## Measure the training loop beside the same network on a batch in memory.
 	$(BIN)/python -m benchmarks.train

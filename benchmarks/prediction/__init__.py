@@ -1,0 +1,1 @@
+"""The processes that `benchmarks.predict` measures with and measures."""
