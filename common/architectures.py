@@ -41,7 +41,7 @@ class Recipe:
     warmup_epoch_count: float = 2.0
     class_balance: str = "auto"
     weight_average_decay: float = 0.98
-    min_step_count: int = 500
+    min_step_count: int = 350
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,12 +38,22 @@ def restore(
     model.load_state_dict(_under("model.", tensors))
     if average:
         average.model.load_state_dict(_under("average.", tensors))
-    for number, parameter in enumerate(_parameters(optimizer)):
-        for key, value in _under(f"optimizer.{number}.", tensors).items():
-            alike = value.shape == parameter.shape
-            # The count of steps is a scalar, which optimizers keep on the CPU.
-            kept = torch.empty_like(parameter).copy_(value) if alike else value.clone()
-            optimizer.state[parameter][key] = kept
+    memory = {
+        number: {
+            key: torch.empty_like(parameter).copy_(value)
+            if value.shape == parameter.shape
+            else value
+            for key, value in _under(f"optimizer.{number}.", tensors).items()
+        }
+        for number, parameter in enumerate(_parameters(optimizer))
+    }
+    # It knows which tensors, such as the count of steps, belong on the device.
+    optimizer.load_state_dict(
+        {
+            "state": {number: values for number, values in memory.items() if values},
+            "param_groups": optimizer.state_dict()["param_groups"],
+        }
+    )
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:

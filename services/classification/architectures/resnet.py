@@ -28,7 +28,7 @@ _PAPER = "https://arxiv.org/abs/1512.03385"
     paper=_PAPER,
     parameter_count=11_177_538,
     pretrained_weights="ResNet18_Weights.IMAGENET1K_V1",
-    recipe=Recipe(epoch_count=10, batch_size=16, image_size_px=96, learning_rate=1e-3),
+    recipe=Recipe(epoch_count=8, batch_size=16, image_size_px=96, learning_rate=1e-3),
 )
 def resnet18(class_count: int) -> nn.Module:
     """Build a ResNet-18: images (N, 3, H, W) to logits (N, class_count)."""

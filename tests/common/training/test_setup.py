@@ -61,17 +61,17 @@ def test_the_precision_is_told(world, dataset):
 
 
 def test_few_images_are_trained_on_for_more_epochs(world, dataset):
-    """42 images are 3 steps an epoch of 16: 500 steps take 167 epochs."""
+    """42 images are 3 steps an epoch of 16: 350 steps take 117 epochs."""
     context = world.training(world.pipeline(dataset, epoch_count=0, batch_size=16))
 
     config = prepare(context, CPU).training.config
 
     recipe = prepare(context, CPU).entry.recipe
-    assert config.epoch_count == 167
+    assert config.epoch_count == 117
     assert config.early_stopping_patience == round(
-        recipe.early_stopping_patience * 167 / recipe.epoch_count
+        recipe.early_stopping_patience * 117 / recipe.epoch_count
     )
-    assert "167 epochs instead of" in findings(context)["MORE_EPOCHS"].message
+    assert "117 epochs instead of" in findings(context)["MORE_EPOCHS"].message
 
 
 def test_who_says_how_many_epochs_gets_them(world, dataset):
