@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import random
 import time
+from collections import Counter
 
 import grpc
 import numpy as np
@@ -13,10 +15,12 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from PIL import Image
 
+from common.data.images import FORMATS
 from common.storage import resources
 from common.storage.bucket import Bucket
 from nocode.vision.v1 import prediction_pb2 as pb
 from tests.common.data.pictures import encode, encode_image, picture, rotated_jpeg
+from tests.common.data.test_images import mutate
 from tests.common.serving.tiny import CLASSES, put_model, put_pipeline
 
 JPEG = encode(picture())
@@ -65,6 +69,9 @@ async def failure(call) -> tuple[grpc.StatusCode, str, dict[str, object]]:
         await call
     found = details(rpc_status.from_call(caught.value))
     return caught.value.code(), found["ErrorInfo"].reason, found
+
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 
 
 class TestAnswers:
@@ -198,6 +205,22 @@ class TestBadImages:
         assert (info.reason, info.metadata["finding"]) == (reason, finding)
         assert "images[1]" in bad.error.message
         assert running.figure("predict_rejected_images_total", reason="undecodable") == 1
+
+    async def test_1000_mutated_ones_leave_the_service_well(self, serve, model):
+        """Each is answered, or refused for what it is; nothing is INTERNAL or UNKNOWN."""
+        running = await serve(max_image_pixels=1_000_000)
+        rng = random.Random(1)
+        originals = [encode(picture(), file_format) for file_format in FORMATS]
+        codes = Counter()
+        for _ in range(20):
+            files = [mutate(rng, rng.choice(originals), originals) for _ in range(50)]
+            response = await running.stub.Predict(request(model.name, *files))
+            codes.update(prediction.error.code for prediction in response.predictions)
+        good = await running.stub.Predict(request(model.name, JPEG))
+
+        assert set(codes) == {0, grpc.StatusCode.INVALID_ARGUMENT.value[0]}
+        assert sum(codes.values()) == 1000
+        assert scores(good.predictions[0])
 
     async def test_alone(self, running, model):
         response = await running.stub.Predict(request(model.name, b"hello"))
