@@ -135,8 +135,8 @@ FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
     ),
     "TRAINED_FROM_SCRATCH": (
         WARNING,
-        "Training started from random weights, which needs more images than starting from "
-        "published ones. {why}",
+        "Training started from random weights. {why} From published weights, fewer images are "
+        "enough.",
     ),
     "IMAGES_NOT_CACHED": (
         WARNING,

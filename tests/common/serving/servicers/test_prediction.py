@@ -509,6 +509,7 @@ class TestLoad:
     async def test_a_batch_too_large_for_the_memory_shrinks(self, running, model):
         await running.stub.Predict(request(model.name, JPEG))
         running.learner.memory_for = 3
+        running.learner.takes_s = 0.1  # so that images queue, and batches are full
 
         first = await running.stub.Predict(request(model.name, *[JPEG] * 16))
         shortages = running.learner.shortages
