@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -45,7 +45,9 @@ class ServerSettings(_Settings):
     ready_file: Path | None = Field(
         None, description="Where to write the ports, as JSON, once the server listens."
     )
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="DEBUG, INFO, WARNING or ERROR."
+    )
 
 
 class ServiceSettings(StorageSettings, ServerSettings):
@@ -72,7 +74,9 @@ class ServiceSettings(StorageSettings, ServerSettings):
     predict_batch_size: int = Field(0, ge=0, description="Largest batch; 0 means by device.")
     predict_delay_ms: float = Field(0.0, ge=0, description="Wait for a batch to fill.")
     predict_decode_threads: int = Field(0, ge=0, description="Decoders; 0 means by cores.")
-    predict_precision: str = Field("auto", description="auto, fp32 or bf16.")
+    predict_precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto, fp32 or bf16."
+    )
     model_cache_bytes: int = Field(2 * GIB, ge=1, description="Memory for loaded models.")
     torch_threads: int = Field(1, ge=1, description="Threads of one torch operation on a CPU.")
     train_threads: int = Field(0, ge=0, description="The same in training; 0 means all cores.")
@@ -83,7 +87,9 @@ class ServiceSettings(StorageSettings, ServerSettings):
         "https://download.pytorch.org/models",
         description="Where published weights that the bucket lacks come from; empty for nowhere.",
     )
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N."
+    )
 
 
 S = TypeVar("S", bound=_Settings)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _DEFAULT_PAGE_SIZE = 50
 _MAX_PAGE_SIZE = 1000
+# A client takes messages of 4 MiB unless told; a single resource may be larger.
+_MAX_PAGE_BYTES = 3 * 1024**2
 
 
 def is_list(method: MethodDescriptor) -> bool:
@@ -93,12 +95,17 @@ class List:
         await _all(part.fill() for part in parts)
         response: Any = self._response()
         items = getattr(response, self._items)
+        page_bytes = 0
         while len(items) < size:
             # One after the other: at most one of them has to read on.
             filled = [part for part in parts if await part.fill()]
             if not filled:
                 break
-            items.append(max(filled, key=_Part.time_ns).take())
+            newest = max(filled, key=_Part.time_ns)
+            page_bytes += newest.size_bytes()
+            if items and page_bytes > _MAX_PAGE_BYTES:
+                break
+            items.append(newest.take())
         response.next_page_token = self._token([part.place for part in parts])
         merged: bytes = response.SerializeToString()
         return merged
@@ -175,6 +182,11 @@ class _Part:
     def time_ns(self) -> int:
         """Return when the item at hand was made."""
         return _time_ns(self._unread[0])
+
+    def size_bytes(self) -> int:
+        """Return how large the item at hand is."""
+        size: int = self._unread[0].ByteSize()
+        return size
 
     def take(self) -> Any:
         """Return the item at hand, and go on to the one after it."""

@@ -66,10 +66,10 @@ class Router:
             backend = self._by_task.get(task)
             if backend is not None:
                 return backend
-        if prefix == "tasks" and task:
-            names.parse_task(f"tasks/{task}", wildcard=wildcard, field=field)
-        elif field == "parent":
+        if field == "parent":
             names.parse_task(name, wildcard=wildcard, field=field)
+        elif prefix == "tasks" and task:
+            names.parse_task(f"tasks/{task}", field=field)
         else:
             names.parse(name, field=field)
         service = _SERVICE_OF[task]

@@ -287,6 +287,10 @@ class Batcher:
         if late:
             self._metrics.too_late.inc(len(late))
             done.append(_too_late(late))
+        if self._delay_s:  # answers must not wait for the next batch to fill
+            for batch in done:
+                self._finish(batch, True)
+            done = []
         with self._changed:
             following = self._next_batch()
         for batch in done:

@@ -83,6 +83,7 @@ class ModelCache:
         self._min_stay_s = min_stay_s
         self._entries: dict[str, Entry] = {}  # the least recently used first
         self._used_bytes = 0
+        self._leaving_bytes = 0  # of those used: what goes with its last users
         self._one_load = asyncio.Lock()
         self._freed = asyncio.Event()
         self._failures: dict[str, tuple[float, Internal]] = {}
@@ -175,9 +176,10 @@ class ModelCache:
             )
         while self._used_bytes + needed > self._capacity_bytes:
             self._freed.clear()
-            oldest = next((n for n, e in self._entries.items() if e.network), None)
-            if oldest is None:  # those that have left are still in use
-                await self._freed.wait()
+            oldest = self._least_needed()
+            staying_bytes = self._used_bytes - self._leaving_bytes
+            if oldest is None or staying_bytes + needed <= self._capacity_bytes:
+                await self._freed.wait()  # those that have left are still in use
                 continue
             stays_s = self._entries[oldest].loaded_at + self._min_stay_s - time.monotonic()
             if stays_s > 0:
@@ -187,15 +189,23 @@ class ModelCache:
             log.info("%s makes room for %s", oldest, model.name)
             self._remove(oldest)
 
+    def _least_needed(self) -> str | None:
+        """Return the network that was used least recently: of those not in use, if there are."""
+        loaded = [(name, entry) for name, entry in self._entries.items() if entry.network]
+        idle = (name for name, entry in loaded if not entry.users)
+        return next(idle, loaded[0][0] if loaded else None)
+
     def _remove(self, name: str) -> None:
         entry = self._entries.pop(name)
         entry.has_left = True
+        self._leaving_bytes += entry.size_bytes
         if not entry.users:
             self._free(entry)
         self._show()
 
     def _free(self, entry: Entry) -> None:
         self._used_bytes -= entry.size_bytes
+        self._leaving_bytes -= entry.size_bytes
         entry.network = None
         self._freed.set()
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nocode.vision.v1 import prediction_pb2 as pb
 
 OVERLAY_MAX_SIDE_PX = 2048
-"""A drawn answer that is larger is made smaller: a PNG of it is tens of megabytes."""
+"""A larger image is made smaller before it is drawn on: a PNG of it is tens of megabytes."""
 
 
 def content(image: pb.Image, index: int, settings: ServiceSettings) -> bytes:
@@ -80,11 +80,21 @@ def explain(error: images.ImageError, index: int) -> DomainError:
     )
 
 
-def overlay(data: bytes, prediction: pb.Prediction, learner: Learner, max_pixels: int) -> bytes:
-    """Return the image with the answer drawn on it, as PNG; see `OVERLAY_MAX_SIDE_PX`."""
-    pixels_HW3 = images.decode(data, max_pixels=max_pixels)
-    drawn = Image.fromarray(np.ascontiguousarray(learner.draw(pixels_HW3, prediction)))
-    drawn.thumbnail((OVERLAY_MAX_SIDE_PX, OVERLAY_MAX_SIDE_PX))
-    file = io.BytesIO()
-    drawn.save(file, "PNG", compress_level=1)
-    return file.getvalue()
+def overlay(
+    data: bytes, prediction: pb.Prediction, learner: Learner, *, max_pixels: int, max_bytes: int
+) -> bytes:
+    """Return the image with the answer drawn on it, as PNG of at most `max_bytes`.
+
+    See `OVERLAY_MAX_SIDE_PX`; made smaller still if it takes too many bytes.
+    """
+    picture = Image.fromarray(images.decode(data, max_pixels=max_pixels))
+    picture.thumbnail((OVERLAY_MAX_SIDE_PX, OVERLAY_MAX_SIDE_PX))
+    drawn = Image.fromarray(np.ascontiguousarray(learner.draw(np.array(picture), prediction)))
+    side_px = OVERLAY_MAX_SIDE_PX
+    while True:
+        drawn.thumbnail((side_px, side_px))
+        file = io.BytesIO()
+        drawn.save(file, "PNG", compress_level=1)
+        if file.tell() <= max_bytes:
+            return file.getvalue()
+        side_px //= 2

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
+    from common.serving.cache import Entry
     from common.serving.network import Network
     from common.settings import ServiceSettings
     from common.storage.bucket import Bucket
@@ -44,13 +45,27 @@ _CPU_BATCH_SIZE = 8  # larger ones are no faster there, and others wait longer
 _GPU_BATCH_SIZE = 32
 _QUEUED_BATCHES = 4
 _MAX_DECODE_THREADS = 8
-_SLOW_THREADS = 4
+_FETCH_THREADS = 4
+_DRAW_THREADS = 2
+# For each image that may wait for one model, so many may wait until their models are found and
+# loaded, all together.
+_UNREADY = 4
 
 
 class _Call:
     """A call whose images are under way. Changed in the event loop alone."""
 
-    __slots__ = ("done", "images", "last", "left", "options", "predictions", "started", "ticket")
+    __slots__ = (
+        "batch_size",
+        "done",
+        "images",
+        "last",
+        "left",
+        "options",
+        "predictions",
+        "started",
+        "ticket",
+    )
 
     def __init__(
         self, images: Sequence[pb.Image], options: pb.PredictOptions, ticket: Ticket
@@ -62,6 +77,7 @@ class _Call:
         self.predictions = [pb.Prediction()] * len(images)
         self.left = len(images)
         self.last: tuple[Item, Batch] | None = None
+        self.batch_size = 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def answer(
@@ -69,7 +85,9 @@ class _Call:
     ) -> None:
         """Note the answer for an image, and how it was computed."""
         self.predictions[index] = prediction
-        self.last = computed or self.last
+        if computed:
+            self.last = computed
+            self.batch_size = max(self.batch_size, len(computed[1].items))
         self.left -= 1
         if not self.left and not self.done.done():
             self.done.set_result(None)
@@ -91,7 +109,7 @@ class _Call:
             timing.decode.FromNanoseconds(int((item.ready - self.started) * 1e9))
             timing.queue.FromNanoseconds(int((batch.started - item.ready) * 1e9))
             timing.forward.FromNanoseconds(int((batch.ended - batch.started) * 1e9))
-            timing.batch_size = len(batch.items)
+            timing.batch_size = self.batch_size
         return response
 
 
@@ -123,8 +141,9 @@ class Predictor:
         self._batch_size = settings.predict_batch_size or (
             _GPU_BATCH_SIZE if self._device.type == "cuda" else _CPU_BATCH_SIZE
         )
+        queue_size = settings.predict_queue_size or _QUEUED_BATCHES * self._batch_size
         self._batcher = Batcher(
-            queue_size=settings.predict_queue_size or _QUEUED_BATCHES * self._batch_size,
+            queue_size=queue_size,
             batch_size=self._batch_size,
             delay_s=settings.predict_delay_ms / 1000,
             finish=self._finish,
@@ -142,7 +161,9 @@ class Predictor:
         )
         self._decoders = Workers(threads + 1, "decode")  # one of them runs the network
         self._answerer = Workers(1, "answer")
-        self._slow = Workers(_SLOW_THREADS, "fetch")
+        self._fetchers = Workers(_FETCH_THREADS, "fetch")
+        self._painters = Workers(_DRAW_THREADS, "draw", queue_size=queue_size)
+        self._unready_images, self._most_unready = 0, _UNREADY * queue_size
 
     async def predict(
         self,
@@ -163,13 +184,14 @@ class Predictor:
             DomainError: There is no answer for the call as a whole.
         """
         deadline = float("inf") if remaining_s is None else time.monotonic() + remaining_s
-        model = self._directory.recall(name) or await self._directory.find(name)
-        entry = self._cache.pin(model) or await self._cache.load(model)
+        if options.overlay and self._painters.is_full:
+            raise _no_painter()
+        entry = self._pin(name) or await self._make_ready(name, len(images))
         try:
             ticket = self._batcher.admit(entry.loaded, len(images), deadline)
             call = _Call(images, options, ticket)
             for index, image in enumerate(images):
-                pool = self._slow if image.HasField("uri") else self._decoders
+                pool = self._fetchers if image.HasField("uri") else self._decoders
                 pool.submit(self._prepare, call, index)
             try:
                 await call.done
@@ -182,8 +204,36 @@ class Predictor:
     async def close(self) -> None:
         """Finish what was admitted, and end the threads."""
         await asyncio.to_thread(self._batcher.close)
-        for pool in (self._decoders, self._slow, self._answerer):
+        for pool in (self._decoders, self._fetchers, self._answerer, self._painters):
             await asyncio.to_thread(pool.close)
+
+    def _pin(self, name: str) -> Entry | None:
+        """Return the network that a name means, if that is known and loaded."""
+        model = self._directory.recall(name)
+        return self._cache.pin(model) if model else None
+
+    async def _make_ready(self, name: str, image_count: int) -> Entry:
+        """Find out what a name means, and load it.
+
+        Raises:
+            Exhausted: Too many images wait for this already; they would fill the memory.
+        """
+        if self._unready_images and self._unready_images + image_count > self._most_unready:
+            self._metrics.queue_full.inc(image_count)
+            raise Exhausted(
+                Reason.QUEUE_FULL,
+                f"{self._unready_images} images wait until their models are loaded and at most "
+                f"{self._most_unready} may. Try again later.",
+                retry_after_s=1.0,
+                waiting=self._unready_images,
+                queue_size=self._most_unready,
+            )
+        self._unready_images += image_count
+        try:
+            model = self._directory.recall(name) or await self._directory.find(name)
+            return self._cache.pin(model) or await self._cache.load(model)
+        finally:
+            self._unready_images -= image_count
 
     # In threads.
 
@@ -258,20 +308,27 @@ class Predictor:
                 except Exception as error:  # noqa: BLE001 - whatever it is, the call must end
                     news.append((call.fail, (error,)))
                     continue
-                if call.options.overlay:
-                    self._slow.submit(self._draw, call, index, prediction, (item, batch))
-                else:
+                if not call.options.overlay:
                     news.append((call.answer, (index, prediction, (item, batch))))
+                elif not self._painters.submit(self._draw, call, index, prediction, (item, batch)):
+                    news.append((call.fail, (_no_painter(),)))
         self._loop.call_soon_threadsafe(_call_all, news)
 
     def _draw(
         self, call: _Call, index: int, prediction: pb.Prediction, computed: tuple[Item, Batch]
     ) -> None:
         """Draw the answer on the image, which is read again: pixels of many would fill memory."""
+        if call.ticket.abandoned:
+            return
         try:
             data = pictures.content(call.images[index], index, self._settings)
             prediction.overlay_png = pictures.overlay(
-                data, prediction, call.ticket.network.learner, self._settings.max_image_pixels
+                data,
+                prediction,
+                call.ticket.network.learner,
+                max_pixels=self._settings.max_image_pixels,
+                # Half, since a response is more than its pictures.
+                max_bytes=self._settings.max_message_bytes // (2 * len(call.images)),
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, the call must end
             self._refuse(call, index, error)
@@ -292,6 +349,15 @@ def choose_device(wanted: str) -> torch.device:
 def _call_all(news: list[tuple[Callable[..., None], tuple[object, ...]]]) -> None:
     for callback, arguments in news:
         callback(*arguments)
+
+
+def _no_painter() -> Exhausted:
+    return Exhausted(
+        Reason.QUEUE_FULL,
+        "Too many images wait for their answers to be drawn on them. Try again later, or without "
+        "options.overlay.",
+        retry_after_s=1.0,
+    )
 
 
 def _expired() -> Exhausted:

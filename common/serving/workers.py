@@ -6,6 +6,7 @@ Nobody asks what became of the work, so there is no future for each piece of it.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -17,9 +18,16 @@ log = logging.getLogger(__name__)
 
 
 class Workers:
-    """Some threads. Thread-safe."""
+    """Some threads. Thread-safe.
 
-    def __init__(self, count: int, name: str) -> None:
+    Args:
+        count: Number of threads.
+        name: What they are called.
+        queue_size: Pieces of work that may wait, give or take a few; infinitely many if not given.
+    """
+
+    def __init__(self, count: int, name: str, *, queue_size: int = sys.maxsize) -> None:
+        self._queue_size = queue_size
         self._queue: SimpleQueue[tuple[Callable[..., None], tuple[object, ...]] | None] = (
             SimpleQueue()
         )
@@ -30,9 +38,17 @@ class Workers:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, function: Callable[..., None], *arguments: object) -> None:
-        """Call a function in one of the threads."""
+    @property
+    def is_full(self) -> bool:
+        """Whether no more work may wait."""
+        return self._queue.qsize() >= self._queue_size
+
+    def submit(self, function: Callable[..., None], *arguments: object) -> bool:
+        """Call a function in one of the threads; return False, and do not, if the queue is full."""
+        if self.is_full:
+            return False
         self._queue.put((function, arguments))
+        return True
 
     def close(self) -> None:
         """End the threads, once all that was submitted before is done."""

@@ -10,6 +10,8 @@ from common.reasons import Reason
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
+MAX_PAGE_BYTES = 3 * 1024**2
+"""A client takes messages of 4 MiB unless told; a single resource may be larger."""
 # Ours are half as long. Bounds the depth of what is parsed.
 _MAX_TOKEN_LENGTH = 512
 

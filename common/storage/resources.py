@@ -36,6 +36,7 @@ _TIME_DIGITS = 19
 _END_OF_TIME = 10**_TIME_DIGITS - 1  # in nanoseconds; the year 2286
 _UPDATE_ATTEMPTS = 20
 _UPDATE_PAUSE_S = 0.02
+_READ_AT_ONCE = 50
 
 # The resources of a page are read side by side. Starts its threads when they are first needed.
 _readers = ThreadPoolExecutor(16, thread_name_prefix="read-page")
@@ -165,7 +166,7 @@ class Resources(Generic[M]):
         Args:
             tasks: Those that this service serves.
             parent: `tasks/{task}`, or `tasks/-` for all of `tasks`.
-            page_size: At most this many; 0 means the default.
+            page_size: At most this many, and fewer if they are large; 0 means the default.
             page_token: That of the page before, or empty.
 
         Raises:
@@ -186,12 +187,18 @@ class Resources(Generic[M]):
         entries = heapq.merge(*(self._index(task, after, size + 1) for task in tasks))
 
         page: list[M] = []
+        page_bytes = 0
         while len(page) < size:
-            batch = list(islice(entries, size - len(page)))
+            batch = list(islice(entries, min(size - len(page), _READ_AT_ONCE)))
             if not batch:
                 return page, ""
-            page += [found for found in _readers.map(self._read_entry, batch) if found]
-            after = batch[-1].position
+            for entry, found in zip(batch, _readers.map(self._read_entry, batch), strict=True):
+                if found:
+                    page_bytes += found.ByteSize()
+                    if page and page_bytes > paging.MAX_PAGE_BYTES:
+                        return page, paging.write_token(parent, after)
+                    page.append(found)
+                after = entry.position
         return page, paging.write_token(parent, after) if next(entries, None) else ""
 
     def _index(self, task: str, after: str, chunk: int) -> Iterator[_Entry]:

@@ -178,7 +178,11 @@ class Learner(ABC):
     def draw(
         self, image_HW3: np.ndarray[Any, Any], prediction: prediction_pb2.Prediction
     ) -> np.ndarray[Any, Any]:
-        """Draw an answer on a copy of the uint8 image."""
+        """Draw an answer on a copy of the uint8 image.
+
+        The image may have been made smaller, so what is in pixels of the prediction's
+        `image_width` and `image_height` must be made smaller with it.
+        """
 
     # Export.
 

@@ -25,6 +25,7 @@ DEFAULT_TOP_K = 5
 # A drawn answer: a panel below the picture, a line for each class.
 _LINES = 3
 _MIN_WIDTH_PX = 320
+_MAX_ZOOMED_PX = 1024
 _PANEL, _TRACK, _BAR, _TEXT = (24, 24, 27), (63, 63, 70), (37, 99, 235), (250, 250, 250)
 
 
@@ -61,25 +62,27 @@ def _scores(logits_C: Tensor, model: Model) -> np.ndarray[Any, Any]:
 def draw(image_HW3: np.ndarray[Any, Any], prediction: pb.Prediction) -> np.ndarray[Any, Any]:
     """Return the picture with a panel below it: the likeliest classes with their probabilities.
 
-    A picture too narrow to read text under is enlarged first, by a whole number.
+    A picture too narrow to read text under is enlarged first, by a whole number, as long as it does
+    not become very tall.
     """
     picture = Image.fromarray(image_HW3)
-    zoom = -(-_MIN_WIDTH_PX // picture.width)
+    zoom = max(1, min(-(-_MIN_WIDTH_PX // picture.width), _MAX_ZOOMED_PX // picture.height))
     picture = picture.resize(
         (picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST
     )
+    width_px = max(picture.width, _MIN_WIDTH_PX)
     shown = prediction.classification.classes[:_LINES]
-    line_px = max(28, picture.width // 20)
+    line_px = max(28, width_px // 20)
     margin_px = line_px // 3
     panel_px = line_px * max(1, len(shown)) + 2 * margin_px
-    canvas = Image.new("RGB", (picture.width, picture.height + panel_px), _PANEL)
+    canvas = Image.new("RGB", (width_px, picture.height + panel_px), _PANEL)
     canvas.paste(picture, (0, 0))
 
     pen = ImageDraw.Draw(canvas)
     font = _font(round(line_px * 0.6))
-    right = picture.width - margin_px
+    right = width_px - margin_px
     percent_px = round(pen.textlength("100.0 %", font))
-    bar_left = picture.width * 55 // 100
+    bar_left = width_px * 55 // 100
     bar_right = right - percent_px - margin_px
     for line, score in enumerate(shown):
         top = picture.height + margin_px + line * line_px

@@ -47,3 +47,23 @@ def test_what_is_wrong_is_named_by_its_variable(storage, capsys):
         settings.load(settings.ServiceSettings)
 
     assert "NOCODE_PORT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("PREDICT_PRECISION", "fp-32"), ("DEVICE", "gpu"), ("DEVICE", "cuda:"), ("LOG_LEVEL", "loud")],
+)
+def test_a_word_that_means_nothing_is_refused(storage, capsys, variable, value):
+    storage.setenv(f"NOCODE_{variable}", value)
+
+    with pytest.raises(SystemExit):
+        settings.load(settings.ServiceSettings)
+
+    assert f"NOCODE_{variable}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1"])
+def test_devices_that_there_may_be(storage, device):
+    storage.setenv("NOCODE_DEVICE", device)
+
+    assert settings.load(settings.ServiceSettings).device == device

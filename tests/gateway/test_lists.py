@@ -307,3 +307,16 @@ async def test_a_list_without_any_backend_up_fails_at_once(start_gateway):
 
     assert code is grpc.StatusCode.UNAVAILABLE
     assert info.metadata["backend"] in TASKS
+
+
+async def test_a_page_of_large_resources_has_fewer(jobs, remotes):
+    """So that a client that takes messages of 4 MiB can read it; each is listed all the same."""
+    fill(remotes, 20)
+    for remote in remotes.values():
+        for made in remote.resources:
+            made.waiting_reason = "x" * 1_000_000
+
+    found = await pages(jobs, 0)
+
+    assert max(len(page) for page in found) == 3
+    assert sorted(name for page in found for name in page) == sorted(everything(remotes))

@@ -147,6 +147,15 @@ def test_a_name_without_a_task_that_exists_is_refused(router, name, field, reaso
     assert len(raised.value.message) < 500
 
 
+@pytest.mark.parametrize("name", ["tasks/-/", "tasks/-/jobs", "tasks/-/models/m", "tasks/--"])
+def test_what_only_begins_as_all_tasks_is_refused(router, name):
+    """By the lists, too, which take `tasks/-`."""
+    with pytest.raises(InvalidInput, match="or tasks/-, where") as raised:
+        router.backend(name, field="parent", wildcard=True)
+
+    assert raised.value.reason is Reason.NAME_INVALID
+
+
 def test_a_backend_that_is_not_set_up_is_named(router):
     with pytest.raises(BackendUnavailable, match="detection, which is not set up") as raised:
         router.backend("tasks/detection/models/m", field="name")

@@ -48,10 +48,10 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
         reading = asyncio.create_task(stream.read(request_iterator))
         try:
             while (answered := await stream.answers.get()) is not None:
-                answer, image_count = answered
+                answer, weight = answered
                 yield answer
                 # Only now, so that answers that the caller does not read do not pile up.
-                await stream.make_room(image_count)
+                await stream.make_room(weight)
             await reading
         finally:
             await stream.cancel(reading)
@@ -61,7 +61,7 @@ class _Stream:
     """The requests of one stream that are under way."""
 
     def __init__(self, predictor: Predictor, context: Context) -> None:
-        # With how many images the request had; None comes last.
+        # With the weight of the request; None comes last.
         self.answers: asyncio.Queue[tuple[pb.StreamPredictResponse, int] | None] = asyncio.Queue()
         self._predictor = predictor
         self._context = context
@@ -74,7 +74,7 @@ class _Stream:
         """Start each request as soon as there is room for its images; then end the answers."""
         try:
             async for request in until_end(stream):
-                await self._wait_for_room(len(request.images))
+                await self._wait_for_room(_weight(request))
                 task = asyncio.create_task(self._answer(request))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -82,10 +82,10 @@ class _Stream:
         finally:
             self.answers.put_nowait(None)
 
-    async def make_room(self, image_count: int) -> None:
+    async def make_room(self, weight: int) -> None:
         """Note that a request has been answered."""
         async with self._room:
-            self._images -= image_count
+            self._images -= weight
             self._room.notify()
 
     async def cancel(self, reading: asyncio.Task[None]) -> None:
@@ -95,11 +95,11 @@ class _Stream:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _wait_for_room(self, image_count: int) -> None:
+    async def _wait_for_room(self, weight: int) -> None:
         async with self._room:
-            while self._images and self._images + image_count > _STREAM_IMAGES:
+            while self._images and self._images + weight > _STREAM_IMAGES:
                 await self._room.wait()
-            self._images += image_count
+            self._images += weight
 
     async def _answer(self, request: pb.StreamPredictRequest) -> None:
         answer = pb.StreamPredictResponse(id=request.id)
@@ -115,7 +115,7 @@ class _Stream:
             answer.error.CopyFrom(unexpected(error, doing="a request of StreamPredict"))
         else:
             answer.response.CopyFrom(response)
-        self.answers.put_nowait((answer, len(request.images)))
+        self.answers.put_nowait((answer, _weight(request)))
 
     def _name_of(self, request: pb.StreamPredictRequest) -> str:
         """Return the request's name, or that of the one before if it is empty."""
@@ -132,3 +132,8 @@ class _Stream:
             )
         self._name = request.name
         return request.name
+
+
+def _weight(request: pb.StreamPredictRequest) -> int:
+    """Return the request's images; a request without any takes room, too."""
+    return max(1, len(request.images))

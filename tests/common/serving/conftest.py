@@ -29,10 +29,15 @@ class Service:
     """A running service and what tests look at."""
 
     stub: PredictionServiceStub
-    learner: TinyLearner
+    task: TinyTask
     registry: CollectorRegistry
     predictor: Predictor
     address: str
+
+    @property
+    def learner(self) -> TinyLearner:
+        """What answers."""
+        return self.task.made
 
     def figure(self, name: str, **labels: str) -> float:
         """Return a figure that Prometheus would see."""
@@ -70,7 +75,7 @@ async def _serving(
     address = f"127.0.0.1:{port}"
     try:
         async with grpc.aio.insecure_channel(address) as channel:
-            yield Service(PredictionServiceStub(channel), task.made, registry, predictor, address)
+            yield Service(PredictionServiceStub(channel), task, registry, predictor, address)
     finally:
         await server.stop(None)
         await predictor.close()

@@ -106,6 +106,31 @@ async def test_memory_in_use_counts_until_its_last_user_is_done(loads):
     assert cache._used_bytes <= 25
 
 
+async def test_only_as_many_leave_as_must(loads):
+    """Room that is being made already is not made again."""
+    cache = cache_of(loads, capacity_bytes=35)
+    held = [await cache.load(name) for name in "abc"]
+    fourth = asyncio.create_task(cache.load("d"))
+    await asyncio.sleep(0.05)
+    left = [entry.loaded.name for entry in held if entry.has_left]
+    cache.unpin(held[0])
+    await asyncio.wait_for(fourth, 10)
+
+    assert left == ["a"]
+    assert cache.pin("b")
+    assert cache.pin("c")
+
+
+async def test_one_that_nobody_uses_leaves_first(loads):
+    cache = cache_of(loads)
+    held = await cache.load("a")
+    await use(cache, "b")
+    await asyncio.wait_for(cache.load("c"), 10)
+
+    assert not held.has_left
+    assert cache.pin("b") is None
+
+
 async def test_a_model_stays_for_a_while_so_that_two_do_not_thrash(loads):
     cache = cache_of(loads, capacity_bytes=15, min_stay_s=0.3)
     await use(cache, "a")

@@ -1,6 +1,7 @@
 """A real task with a network small enough for tests, and its models in a real bucket."""
 
 import hashlib
+import threading
 import time
 from typing import Any
 
@@ -51,6 +52,7 @@ class TinyLearner(ClassificationLearner):
         takes_s: What a batch takes longer than it must.
         memory_for: A larger batch is out of memory.
         shortages: How often one was.
+        may_draw: While it is not set, drawings take their time.
     """
 
     registry = registry
@@ -60,6 +62,8 @@ class TinyLearner(ClassificationLearner):
         self.takes_s = 0.0
         self.memory_for = 1000
         self.shortages = 0
+        self.may_draw = threading.Event()
+        self.may_draw.set()
 
     def forward(self, model: nn.Module, images_N3HW: torch.Tensor) -> list[torch.Tensor]:
         """Return logits, after a while."""
@@ -70,15 +74,28 @@ class TinyLearner(ClassificationLearner):
         time.sleep(self.takes_s)
         return super().forward(model, images_N3HW)
 
+    def draw(self, image_HW3: Any, prediction: Any) -> Any:
+        """Draw the answer, when it may be."""
+        assert self.may_draw.wait(30)
+        return super().draw(image_HW3, prediction)
+
 
 class TinyTask(ClassificationTask):
-    """Classification, with the tiny network."""
+    """Classification, with the tiny network.
+
+    Attributes:
+        made: Its learner.
+        may_load: While it is not set, the first model takes its time to load.
+    """
 
     def __init__(self) -> None:
         self.made = TinyLearner()
+        self.may_load = threading.Event()
+        self.may_load.set()
 
     def learner(self) -> Learner:
         """Return always the same one."""
+        assert self.may_load.wait(30)
         return self.made
 
 

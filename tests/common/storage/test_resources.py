@@ -10,7 +10,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from common.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from common.reasons import Reason
-from common.storage import resources
+from common.storage import paging, resources
 from nocode.vision.v1 import job_pb2, pipeline_pb2
 
 TASK = "tasks/classification"
@@ -24,9 +24,9 @@ def pipelines(bucket):
     return resources.pipelines(bucket)
 
 
-def make(pipelines, name: str, seconds: int = 0) -> None:
+def make(pipelines, name: str, seconds: int = 0, **fields) -> None:
     """Make a pipeline that counts as made at a time."""
-    pipeline = pipeline_pb2.Pipeline(name=name)
+    pipeline = pipeline_pb2.Pipeline(name=name, **fields)
     pipeline.create_time.FromSeconds(1_800_000_000 + seconds)
     pipelines.create(name, pipeline)
 
@@ -171,6 +171,15 @@ def test_a_list_is_newest_first_page_by_page(pipelines):
     assert pages(pipelines, size=2) == [["p4", "p3"], ["p2", "p1"], ["p0"]]
     assert pages(pipelines, size=5) == [["p4", "p3", "p2", "p1", "p0"]]
     assert pages(pipelines) == [["p4", "p3", "p2", "p1", "p0"]]
+
+
+def test_a_page_of_large_resources_has_fewer(pipelines, monkeypatch):
+    """So that a client that takes messages of 4 MiB can read it; each is listed all the same."""
+    for number in range(5):
+        make(pipelines, f"{TASK}/pipelines/p{number}", number, display_name="x" * 1000 * number)
+    monkeypatch.setattr(paging, "MAX_PAGE_BYTES", 3500)
+
+    assert pages(pipelines) == [["p4"], ["p3"], ["p2", "p1", "p0"]]
 
 
 def test_an_empty_list_has_one_empty_page(pipelines):

@@ -80,16 +80,25 @@ def test_difference_is_the_largest_of_a_class():
     assert answers.difference(other, torch.zeros(4), MODEL) == pytest.approx(0.15)
 
 
-@pytest.mark.parametrize("size", [(640, 480), (28, 28), (1, 400), (2000, 1200)])
-def test_the_picture_is_kept_above_a_panel(size):
+@pytest.mark.parametrize(
+    ("size", "zoom"),
+    [
+        pytest.param((640, 480), 1, id="usual"),
+        pytest.param((28, 28), 12, id="small"),
+        pytest.param((1, 400), 2, id="narrow"),
+        pytest.param((1, 2000), 1, id="narrow and tall"),
+        pytest.param((2000, 1), 1, id="low"),
+    ],
+)
+def test_the_picture_is_kept_above_a_panel(size, zoom):
     pixels = picture(*size)
     prediction = answers.predict(torch.arange(4.0), MODEL, *size, PredictOptions())
 
     drawn = answers.draw(pixels, prediction)
 
-    zoom = drawn.shape[1] // size[0]
-    assert drawn.shape[1] >= 320
-    assert np.array_equal(drawn[: size[1] * zoom : zoom, ::zoom], pixels)
+    width, height = size[0] * zoom, size[1] * zoom
+    assert drawn.shape[1] == max(width, 320)
+    assert np.array_equal(drawn[:height:zoom, :width:zoom], pixels)
     panel = drawn[size[1] * zoom :]
     assert panel.shape[0] >= 28
     assert len(np.unique(panel.reshape(-1, 3), axis=0)) > 3  # text and bars

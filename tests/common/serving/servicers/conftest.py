@@ -29,6 +29,7 @@ from nocode.vision.v1 import (
     pipeline_pb2_grpc,
 )
 from services.classification.task import ClassificationTask
+from tests.common.serving.tiny import put_model
 
 QUEUE_SIZE = 3
 
@@ -42,6 +43,12 @@ def settings(storage_settings, tmp_path) -> ServiceSettings:
         job_queue_size=QUEUE_SIZE,
         weights_url="",
     )
+
+
+@pytest.fixture
+def model(bucket) -> model_pb2.Model:
+    """A model that answers."""
+    return put_model(bucket, "model-a")
 
 
 @pytest.fixture
