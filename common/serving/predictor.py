@@ -25,11 +25,11 @@ from common.serving.batcher import Batch, Batcher, Item, Ticket
 from common.serving.cache import ModelCache
 from common.serving.directory import Directory
 from common.serving.metrics import PredictMetrics
-from common.serving.workers import Workers
+from common.serving.workers import Mailbox, Workers
 from nocode.vision.v1 import prediction_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from prometheus_client import CollectorRegistry
 
@@ -134,7 +134,7 @@ class Predictor:
         self._learners: dict[str, Learner] = {}
         self._bucket = bucket
         self._settings = settings
-        self._loop = asyncio.get_running_loop()
+        self._mailbox = Mailbox(asyncio.get_running_loop())
         self._metrics = PredictMetrics(registry)
         torch.set_num_threads(settings.torch_threads)
         self._device = choose_device(settings.device)
@@ -261,7 +261,7 @@ class Predictor:
         if ticket.abandoned or ticket.deadline <= started:
             self._batcher.withdraw(ticket)
             self._metrics.cancelled.inc()
-            self._post(call.fail, _expired())
+            self._mailbox.post(call.fail, _expired())
             return
         try:
             data = pictures.content(call.images[index], index, self._settings)
@@ -280,9 +280,9 @@ class Predictor:
             self._metrics.undecodable.inc()
             error = pictures.explain(error, index)
         if isinstance(error, DomainError):
-            self._post(call.answer, index, pb.Prediction(error=to_status(error)))
+            self._mailbox.post(call.answer, index, pb.Prediction(error=to_status(error)))
         else:
-            self._post(call.fail, error)
+            self._mailbox.post(call.fail, error)
 
     def _finish(self, batch: Batch, is_needed: bool) -> None:
         """Answer in this thread, unless the device waits for it."""
@@ -295,24 +295,23 @@ class Predictor:
         """Make answers of what the network said."""
         loaded = batch.items[0].ticket.network
         outputs = batch.outputs or [None] * len(batch.items)
-        news: list[tuple[Callable[..., None], tuple[object, ...]]] = []
+        post = self._mailbox.post
         for item, output in zip(batch.items, outputs, strict=True):
             call, index, prepared = item.tag
             if batch.error:
-                news.append((call.fail, (batch.error,)))
+                post(call.fail, batch.error)
             elif not item.ticket.abandoned:
                 try:
                     prediction = loaded.learner.predict(
                         output, loaded.model, prepared.width, prepared.height, call.options
                     )
                 except Exception as error:  # noqa: BLE001 - whatever it is, the call must end
-                    news.append((call.fail, (error,)))
+                    post(call.fail, error)
                     continue
                 if not call.options.overlay:
-                    news.append((call.answer, (index, prediction, (item, batch))))
+                    post(call.answer, index, prediction, (item, batch))
                 elif not self._painters.submit(self._draw, call, index, prediction, (item, batch)):
-                    news.append((call.fail, (_no_painter(),)))
-        self._loop.call_soon_threadsafe(_call_all, news)
+                    post(call.fail, _no_painter())
 
     def _draw(
         self, call: _Call, index: int, prediction: pb.Prediction, computed: tuple[Item, Batch]
@@ -333,10 +332,7 @@ class Predictor:
         except Exception as error:  # noqa: BLE001 - whatever it is, the call must end
             self._refuse(call, index, error)
         else:
-            self._post(call.answer, index, prediction, computed)
-
-    def _post(self, callback: Callable[..., None], *arguments: object) -> None:
-        self._loop.call_soon_threadsafe(callback, *arguments)
+            self._mailbox.post(call.answer, index, prediction, computed)
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -344,11 +340,6 @@ def choose_device(wanted: str) -> torch.device:
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(wanted)
-
-
-def _call_all(news: list[tuple[Callable[..., None], tuple[object, ...]]]) -> None:
-    for callback, arguments in news:
-        callback(*arguments)
 
 
 def _no_painter() -> Exhausted:

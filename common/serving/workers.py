@@ -1,6 +1,7 @@
-"""Threads that take work from a queue: what a `ThreadPoolExecutor` does, at a tenth of its cost.
+"""Threads that take work from a queue, and their way back to the event loop.
 
-Nobody asks what became of the work, so there is no future for each piece of it.
+What a `ThreadPoolExecutor` and its futures do, at a tenth of their cost: nobody asks what became of
+a piece of work, and the loop is woken once for all the answers that come together.
 """
 
 from __future__ import annotations
@@ -8,13 +9,43 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections import deque
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
 log = logging.getLogger(__name__)
+
+
+class Mailbox:
+    """What threads want done in the event loop, in the order in which it came.
+
+    Args:
+        loop: The event loop; it runs until the threads have ended.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._calls: deque[tuple[Callable[..., None], tuple[object, ...]]] = deque()
+        self._is_awake = False  # the loop will look into the mailbox
+
+    def post(self, function: Callable[..., None], *arguments: object) -> None:
+        """Call a function, which does not raise, in the event loop. From any thread."""
+        self._calls.append((function, arguments))
+        if not self._is_awake:
+            # Several threads may come here at once, which wakes the loop in vain, at worst.
+            self._is_awake = True
+            self._loop.call_soon_threadsafe(self._empty)
+
+    def _empty(self) -> None:
+        # First: a call that comes later than this is not counted below, and wakes the loop again.
+        self._is_awake = False
+        for _ in range(len(self._calls)):
+            function, arguments = self._calls.popleft()
+            function(*arguments)
 
 
 class Workers:
