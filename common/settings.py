@@ -64,6 +64,9 @@ class ServiceSettings(StorageSettings, ServerSettings):
     max_archive_bytes: int = Field(64 * GIB, ge=1, description="Largest archive.")
     max_unpacked_bytes: int = Field(256 * GIB, ge=1, description="Largest unpacked archive.")
     max_archive_members: int = Field(4_000_000, ge=1, description="Most files in an archive.")
+    upload_keep_s: float = Field(
+        7 * 86400.0, gt=0, description="An upload that is not imported is deleted after so long."
+    )
     job_slots: int = Field(0, ge=0, description="Jobs at once; 0 means one for each device.")
     job_queue_size: int = Field(100, ge=1, description="Jobs that may wait.")
     job_lease_s: float = Field(30.0, gt=0, description="A worker silent for longer is lost.")

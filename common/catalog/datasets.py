@@ -1,21 +1,26 @@
 """The data sets of a service: uploaded, imported, listed and deleted.
 
 `tasks/{task}/datasets/{id}/reserved` holds the name of the import job that may write there, so that
-no two imports share an id.
+no two imports share an id. While a data set is being deleted it says so instead, until nothing else
+is left, so that the deletion takes nothing from an import that comes after it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import secrets
 import tempfile
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from common import names
-from common.catalog import requests, uses
+from common.catalog import requests, splitting, uses
 from common.data import formats, sources
-from common.errors import AlreadyExists, Exhausted, InvalidInput, WrongState
+from common.errors import AlreadyExists, Exhausted, InvalidInput, NotFound, WrongState
 from common.jobs import states
 from common.reasons import Reason
 from common.settings import MIB
@@ -25,7 +30,7 @@ from nocode.vision.v1 import dataset_pb2 as pb
 from nocode.vision.v1 import job_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterator, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterator, Sequence
 
     from common.jobs.store import Jobs
     from common.names import ResourceName
@@ -34,7 +39,9 @@ if TYPE_CHECKING:
     from common.task import Task
 
 MAX_CHUNK_BYTES = MIB
-_SHOWN_PIPELINES = 5
+_SHOWN_USERS = 5
+# In `reserved`, before what tells one deletion from another.
+_DELETION = "deletion/"
 
 
 class Upload(NamedTuple):
@@ -58,7 +65,7 @@ class Datasets:
         self._datasets = resources.datasets(bucket)
 
     async def upload(self, parent: str, sha256: str, chunks: AsyncIterable[bytes]) -> Upload:
-        """Keep an archive until it is imported.
+        """Keep an archive until it is imported, or for `upload_keep_s` seconds.
 
         It is received on disk, where it has no name, so that nothing is kept of a stream that
         breaks off, even if this process dies. Only then does it go to the bucket.
@@ -107,9 +114,12 @@ class Datasets:
         return Upload(key, actual, size)
 
     def _store(self, key: str, file: BinaryIO) -> None:
-        if self._bucket.stat(key) is None:
+        keep_s = self._settings.upload_keep_s
+        if not sources.is_kept_for_long(self._bucket, key, keep_s):
             file.seek(0)
             self._bucket.put_stream(key, _pieces(file))
+        # Here, since uploads cannot fill the bucket but by being added to.
+        sources.sweep(self._bucket, self._jobs, keep_s)
 
     def import_(self, request: pb.ImportDatasetRequest) -> job_pb2.Job:
         """Queue an import.
@@ -148,7 +158,7 @@ class Datasets:
         try:
             return self._jobs.create(job_name, spec, request_id=request.request_id)
         except Exhausted:
-            self._bucket.delete(f"{dataset}/reserved")
+            self._bucket.delete(_reserved(dataset))
             raise
 
     def get(self, name: str) -> pb.Dataset:
@@ -164,40 +174,106 @@ class Datasets:
         return self._datasets.list(tuple(self._tasks), parent, page_size, page_token)
 
     def delete(self, name: str) -> None:
-        """Delete a data set and its images.
+        """Delete a data set and its images; or what is left of one, if that was cut short.
 
         Raises:
             NotFound: There is none of that name.
-            WrongState: A pipeline uses it.
+            WrongState: A pipeline or a job uses it.
         """
         dataset = self._parse(name)
-        message = self._datasets.get(str(dataset))
+        try:
+            message = self._datasets.get(str(dataset))
+        except NotFound:
+            if not self._holder(dataset).startswith(_DELETION):
+                raise
+            self._sweep(dataset, self._begin_deletion(dataset))
+            return
         self._check_unused(dataset)
-        self._datasets.delete(str(dataset))
+        deletion = self._begin_deletion(dataset)
+        with suppress(NotFound):  # another request does the same
+            self._datasets.delete(str(dataset))
         # A pipeline leaves its mark first and looks for the data set then, so that either it sees
         # that the data set is gone, or its mark is seen here.
         try:
             self._check_unused(dataset)
         except WrongState:
             self._datasets.create(str(dataset), message)
+            self._bucket.put(_reserved(dataset), message.job.encode())
             raise
-        # What keeps others from using the id goes last.
-        for folder in ("shards/", ""):
-            self._bucket.delete_prefix(f"{dataset}/{folder}")
+        self._sweep(dataset, deletion)
+
+    def _begin_deletion(self, dataset: ResourceName) -> str:
+        """Take the data set's place for a deletion, from another one too, and return its mark.
+
+        Raises:
+            NotFound: There is nothing to delete, because the place is another import's by now.
+        """
+        deletion = f"{_DELETION}{secrets.token_hex(8)}"
+        key = _reserved(dataset)
+        while True:
+            try:
+                holder, etag = self._bucket.get_versioned(key) or (b"", "")
+            except KeyMissing:
+                holder, etag = b"", ""
+            is_there = self._datasets.exists(str(dataset))
+            if not is_there and not holder.decode().startswith(_DELETION):
+                raise NotFound(
+                    Reason.RESOURCE_NOT_FOUND, f"{dataset} does not exist.", name=dataset
+                )
+            try:
+                if etag:
+                    self._bucket.put(key, deletion.encode(), if_match=etag)
+                else:
+                    self._bucket.put(key, deletion.encode(), if_absent=True)
+            except PreconditionFailed:
+                continue
+            return deletion
+
+    def _sweep(self, dataset: ResourceName, deletion: str) -> None:
+        """Delete what a data set has left; what keeps others from using its id goes last.
+
+        It is left to a later deletion, if one has begun, which alone knows when the id is free.
+        """
+        parts: list[Callable[[], object]] = [
+            partial(self._bucket.delete_prefix, f"{dataset}/shards/"),
+            partial(self._bucket.delete_prefix, f"{dataset}/used_by/"),
+            partial(self._bucket.delete, f"{dataset}/manifest.jsonl"),
+            partial(self._bucket.delete, _reserved(dataset)),
+        ]
+        for delete_part in parts:
+            if self._holder(dataset) != deletion:
+                return
+            delete_part()
+
+    def _holder(self, dataset: ResourceName) -> str:
+        """Return what holds a place: the name of a job, or a deletion; empty if nothing does."""
+        try:
+            return self._bucket.get(_reserved(dataset)).decode()
+        except KeyMissing:
+            return ""
 
     def _check_unused(self, dataset: ResourceName) -> None:
-        users = [
-            str(user) for user in islice(uses.users(self._bucket, dataset), _SHOWN_PIPELINES + 1)
-        ]
-        if users:
-            shown = ", ".join(users[:_SHOWN_PIPELINES])
+        if pipelines := _some_of(uses.users(self._bucket, dataset)):
             raise WrongState(
                 Reason.DATASET_IN_USE,
-                f"{dataset} is used by {shown}{' and others' * (len(users) > _SHOWN_PIPELINES)}. "
-                "Delete these pipelines first.",
+                f"{dataset} is used by {pipelines}. Delete these pipelines first.",
                 field="name",
-                pipelines=shown,
+                pipelines=pipelines,
             )
+        if jobs := _some_of(self._evaluations(dataset)):
+            raise WrongState(
+                Reason.DATASET_IN_USE,
+                f"{dataset} is used by {jobs}. Wait for these evaluations, or cancel them first.",
+                field="name",
+                jobs=jobs,
+            )
+
+    def _evaluations(self, dataset: ResourceName) -> Iterator[ResourceName]:
+        """Yield the jobs that measure a model on a data set and have not ended."""
+        for marker in self._jobs.active(dataset.task):
+            job = self._jobs.find(names.parse(marker.job, "jobs"))
+            if job and job.evaluate_spec.dataset == str(dataset) and not states.ended(job.state):
+                yield names.parse(job.name, "jobs")
 
     def _reserve(self, dataset: ResourceName, job: ResourceName) -> None:
         """Make sure that only this job writes to the data set's place.
@@ -205,7 +281,7 @@ class Datasets:
         Raises:
             AlreadyExists: The data set exists, or another import is to make it.
         """
-        key = f"{dataset}/reserved"
+        key = _reserved(dataset)
         if self._datasets.exists(str(dataset)):
             raise _taken(dataset, "exists already")
         try:
@@ -219,16 +295,28 @@ class Datasets:
             content, etag = self._bucket.get_versioned(key) or (b"", "")
         except KeyMissing:
             raise _taken(dataset, "is being cleared away at this moment") from None
-        holder = self._jobs.find(names.parse(content.decode(), "jobs"))
-        ended = holder is None or states.ended(holder.state)
-        if content.decode() == str(job):
+        holder = content.decode()
+        if holder == str(job):
             return
+        if holder.startswith(_DELETION):
+            raise _taken(dataset, "is still being deleted; if that was cut short, delete it again")
+        earlier = self._jobs.find(names.parse(holder, "jobs"))
+        ended = states.ended(earlier.state) if earlier else self._is_abandoned(key)
         if not ended or self._datasets.exists(str(dataset)):
-            raise _taken(dataset, f"is being imported by {content.decode()}")
+            raise _taken(dataset, f"is being imported by {holder}")
         try:
             self._bucket.put(key, str(job).encode(), if_match=etag)
         except PreconditionFailed:
             raise _taken(dataset, "has just been claimed by another import") from None
+
+    def _is_abandoned(self, key: str) -> bool:
+        """Whether what reserves a place is so old that its job would have been made by now."""
+        stat = self._bucket.stat(key)
+        return bool(
+            stat
+            and stat.last_modified
+            and datetime.now(UTC) - stat.last_modified > splitting.ABANDONED
+        )
 
     def _task(self, parent: str) -> Task:
         name = names.parse_task(parent)
@@ -238,6 +326,16 @@ class Datasets:
         dataset = names.parse(name, "datasets")
         requests.check_served(dataset.task, self._tasks, field="name")
         return dataset
+
+
+def _reserved(dataset: ResourceName) -> str:
+    return f"{dataset}/reserved"
+
+
+def _some_of(users: Iterator[ResourceName]) -> str:
+    """Name the first few users, for a message."""
+    found = [str(user) for user in islice(users, _SHOWN_USERS + 1)]
+    return ", ".join(found[:_SHOWN_USERS]) + " and others" * (len(found) > _SHOWN_USERS)
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

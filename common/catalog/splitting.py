@@ -35,13 +35,26 @@ def make(
     *,
     prefix: str,
 ) -> pipeline_pb2.Splits:
-    """Split a data set as `common.data.splits.split` does; reads its manifest piece by piece."""
-    images = splits.Images.collect(
-        read_chunks(bucket.stream(f"{dataset.name}/manifest.jsonl")),
-        task.classes_of,
-        config.group_by,
-        field=f"{prefix}group_by",
-    )
+    """Split a data set as `common.data.splits.split` does; reads its manifest piece by piece.
+
+    Raises:
+        InvalidInput: The data cannot be split so.
+        NotFound: The data set has just been deleted.
+    """
+    try:
+        images = splits.Images.collect(
+            read_chunks(bucket.stream(f"{dataset.name}/manifest.jsonl")),
+            task.classes_of,
+            config.group_by,
+            field=f"{prefix}group_by",
+        )
+    except (KeyMissing, PreconditionFailed):
+        raise NotFound(
+            Reason.RESOURCE_NOT_FOUND,
+            f"pipeline.dataset is {dataset.name}, which has just been deleted.",
+            field="pipeline.dataset",
+            name=dataset.name,
+        ) from None
     return splits.split(
         images,
         config,
@@ -65,8 +78,11 @@ def keep(bucket: Bucket, pipeline: ResourceName, split: pipeline_pb2.Splits) -> 
         stat = bucket.stat(key)
     else:
         return
-    if stat and bucket.get(key) == data:
-        return  # of an equal request, which was cut short or runs beside this one
+    try:
+        if bucket.get(key) == data:
+            return  # of an equal request, which was cut short or runs beside this one
+    except KeyMissing:
+        stat = None  # its pipeline is being deleted
     if resources.pipelines(bucket).exists(str(pipeline)):
         raise taken(pipeline)
     if stat and stat.last_modified and datetime.now(UTC) - stat.last_modified > ABANDONED:

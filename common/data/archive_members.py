@@ -1,7 +1,7 @@
 """Reads the members of a zip, tar or tar.gz one after the other, whatever the bytes are.
 
 The only error is `InvalidInput`, and no header makes it take more than a bounded piece of memory.
-What the members are called and how large they are is for the caller to judge.
+What the members are called and how much comes out is for the caller to judge.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ from common.reasons import Reason
 from common.settings import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 _CHUNK_BYTES = 256 * 1024
 # A zip's directory is held in memory; 128 MiB are about a million files.
 _MAX_ZIP_DIRECTORY_BYTES = 128 * MIB
-# Of a tar: the longest header that is no member, such as a long name, and how many may follow each
-# other.
-_MAX_TAR_HEADER_BYTES = MIB
+# Of a tar: the longest header that is no member, such as a long name or the attributes of a file,
+# which Linux limits to 64 KiB, and how many may follow each other.
+_MAX_TAR_HEADER_BYTES = 256 * 1024
 _MAX_TAR_HEADERS = 8
+# What may follow the end of a tar, which pads itself to 10 KiB.
+_MAX_TAR_END_BYTES = MIB
 
 
 class Kind(Enum):
@@ -60,18 +62,24 @@ class Item(NamedTuple):
     file: Readable
 
 
-def read_members(archive: Path) -> Iterator[Item]:
-    """Yield the members of an archive of any kind."""
+def read_members(archive: Path, on_bytes: Callable[[int], None]) -> Iterator[Item]:
+    """Yield the members of an archive of any kind.
+
+    Args:
+        archive: The file.
+        on_bytes: Called with the number of bytes whenever some are unpacked, those of a tar's
+            headers included; may raise to refuse them.
+    """
     with archive.open("rb") as file:
         start = file.read(512)
         file.seek(0)
         if start[:4] in {b"PK\x03\x04", b"PK\x05\x06"}:
-            yield from _read_zip(archive)
+            yield from _read_zip(archive, on_bytes)
         elif start[:2] == b"\x1f\x8b":
             with gzip.GzipFile(fileobj=file) as unpacked:
-                yield from _read_tar(unpacked)
+                yield from _read_tar(_Counted(unpacked, on_bytes))
         elif _tar_header(start) is not None:
-            yield from _read_tar(file)
+            yield from _read_tar(_Counted(file, on_bytes))
         else:
             raise InvalidInput(
                 Reason.ARCHIVE_KIND_UNKNOWN,
@@ -90,6 +98,19 @@ def read_chunk(file: Readable, size: int = _CHUNK_BYTES) -> bytes:
         return file.read(size)
 
 
+class _Counted:
+    """Says how many bytes are read."""
+
+    def __init__(self, file: Readable, on_bytes: Callable[[int], None]) -> None:
+        self._file = file
+        self._on_bytes = on_bytes
+
+    def read(self, size: int, /) -> bytes:
+        data = self._file.read(size)
+        self._on_bytes(len(data))
+        return data
+
+
 # Zip.
 
 
@@ -104,7 +125,7 @@ class _GuardedFile(io.BufferedReader):
         return super().read(size)
 
 
-def _read_zip(path: Path) -> Iterator[Item]:
+def _read_zip(path: Path, on_bytes: Callable[[int], None]) -> Iterator[Item]:
     with _GuardedFile(io.FileIO(path)) as file:
         with _corrupt_if_unreadable():
             archive = zipfile.ZipFile(file)
@@ -121,7 +142,7 @@ def _read_zip(path: Path) -> Iterator[Item]:
             with _corrupt_if_unreadable():
                 member = archive.open(info)
             with member:
-                yield Item(name, _zip_kind(info), member)
+                yield Item(name, _zip_kind(info), _Counted(member, on_bytes))
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
@@ -184,6 +205,8 @@ def _read_tar(stream: Readable) -> Iterator[Item]:
         info = _tar_header(block)
         if info is None:
             raise corrupt("it holds something that is no tar header")
+        if info.size < 0:  # a read of so many bytes would read all there are
+            raise corrupt(f"{shorten(info.name)!r} has a negative size")
         if info.type in _TAR_KINDS:
             kind = _TAR_KINDS[info.type]
             name = _text(long_name or info.name.encode("utf-8", "surrogateescape"))
@@ -209,8 +232,8 @@ def _read_tar(stream: Readable) -> Iterator[Item]:
             raise corrupt(
                 f"{shorten(info.name)!r} is of the kind {info.type!r}; pack it as plain files"
             )
-    # To the end, where gzip has its checksum. Tar pads to 10 KiB.
-    for _ in range(_MAX_TAR_HEADER_BYTES // _CHUNK_BYTES):
+    # To the end, where gzip has its checksum.
+    for _ in range(_MAX_TAR_END_BYTES // _CHUNK_BYTES):
         if not read_chunk(stream):
             return
     raise corrupt("something follows after its end")
@@ -226,16 +249,18 @@ def _tar_header(block: bytes) -> tarfile.TarInfo | None:
 def _pax_records(data: bytes) -> dict[bytes, bytes]:
     """Parse lines of the form `length key=value`, where the length is that of the whole line."""
     records = {}
-    while data:
-        length_text = data.partition(b" ")[0]
+    start = 0
+    while start < len(data):
+        length_text = data[start : start + 8].partition(b" ")[0]
         length = int(length_text) if length_text.isdigit() and len(length_text) < 8 else 0
-        key, separator, value = data[len(length_text) + 1 : length].partition(b"=")
-        if not separator or length > len(data) or not value.endswith(b"\n"):
+        end = start + length
+        key, separator, value = data[start + len(length_text) + 1 : end].partition(b"=")
+        if not separator or end > len(data) or not value.endswith(b"\n"):
             raise corrupt("it has a damaged extended header")
         if key.startswith(b"GNU.sparse."):
             raise corrupt("it has sparse files; pack it without --sparse")
         records[key] = value[:-1]
-        data = data[length:]
+        start = end
     return records
 
 

@@ -39,7 +39,7 @@ class Limits:
     """What an archive may hold at most.
 
     Attributes:
-        unpacked_bytes: Of all files together.
+        unpacked_bytes: Of all that comes out, the headers of a tar included.
         members: Files and folders.
         ratio: Unpacked to packed bytes; photos have about 1, deflate can reach 1032. Small
             archives of very plain images reach hundreds, so it counts from `ratio_from_bytes` on.
@@ -77,8 +77,17 @@ def unpack(
     members: dict[str, Member] = {}
     folders: set[str] = set()
     unpacked = position = 0
+
+    def on_bytes(count: int) -> None:
+        nonlocal unpacked
+        unpacked += count
+        if unpacked > limits.unpacked_bytes:
+            raise _bomb(f"more than {limits.unpacked_bytes} bytes")
+        if unpacked > most_bytes:
+            raise _bomb(f"more than {limits.ratio} times the bytes of the archive")
+
     with blob.open("wb") as out:
-        for count, item in enumerate(read_members(archive), start=1):
+        for count, item in enumerate(read_members(archive, on_bytes), start=1):
             on_progress(count)
             if count > limits.members:
                 raise _bomb(f"more than {limits.members} files and folders")
@@ -91,11 +100,6 @@ def unpack(
             keep = not _is_junk(path)
             start = position
             while chunk := read_chunk(item.file):
-                unpacked += len(chunk)
-                if unpacked > limits.unpacked_bytes:
-                    raise _bomb(f"more than {limits.unpacked_bytes} bytes")
-                if unpacked > most_bytes:
-                    raise _bomb(f"more than {limits.ratio} times the bytes of the archive")
                 if keep:
                     position += out.write(chunk)
             if keep:

@@ -54,14 +54,17 @@ def check_classes(
     report.add(
         "CLASS_TOO_SMALL", (classes[index] for index in small), minimum=LEAST_IMAGES_OF_A_CLASS
     )
-    (largest, most), *_, (smallest, least) = count_of.most_common()
-    if most >= MOST_IMBALANCE * least:
-        report.add(
-            "CLASS_IMBALANCE",
-            (f"{classes[index]}: {count_of[index]}" for index in (largest, smallest)),
-            count=1,
-            ratio=most // least,
-        )
+    by_count = [index for index, _ in count_of.most_common()]
+    if len(by_count) > 1:
+        largest, smallest = by_count[0], by_count[-1]
+        ratio = count_of[largest] // count_of[smallest]
+        if ratio >= MOST_IMBALANCE:
+            report.add(
+                "CLASS_IMBALANCE",
+                (f"{classes[index]}: {count_of[index]}" for index in (largest, smallest)),
+                count=1,
+                ratio=ratio,
+            )
     alike = defaultdict(list)
     for name in classes:
         alike["".join(name.casefold().split())].append(name)

@@ -16,7 +16,6 @@ from common.settings import MIB
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from common.data.formats import Record
     from common.data.tree import Tree
 
 # Decoders give up Python's lock, so that threads pay; more of them gain little.
@@ -44,31 +43,25 @@ class Examined(NamedTuple):
 
 
 def examine(
-    tree: Tree, records: Iterable[Record], *, max_pixels: int
-) -> Iterator[tuple[Record, Examined | images.ImageError]]:
-    """Yield, in order, each record with what its image is like or why it cannot be used.
+    tree: Tree, files: Iterable[str], *, max_pixels: int
+) -> Iterator[Examined | images.ImageError]:
+    """Yield, in order, what the image in each file is like or why it cannot be used.
 
     Memory is bounded, however many images there are and whatever is in them.
     """
     threads = min(_MAX_THREADS, len(os.sched_getaffinity(0)))
     examiner = _Examiner(tree, max_pixels)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="examine")
-    waiting: deque[tuple[Record, Future[Examined | images.ImageError]]] = deque()
+    waiting: deque[Future[Examined | images.ImageError]] = deque()
     try:
-        for record in records:
-            waiting.append((record, pool.submit(examiner.examine, record.file)))
+        for file in files:
+            waiting.append(pool.submit(examiner.examine, file))
             if len(waiting) > threads * _AHEAD:
-                yield _result(*waiting.popleft())
+                yield waiting.popleft().result()
         while waiting:
-            yield _result(*waiting.popleft())
+            yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _result(
-    record: Record, future: Future[Examined | images.ImageError]
-) -> tuple[Record, Examined | images.ImageError]:
-    return record, future.result()
 
 
 class _Examiner:

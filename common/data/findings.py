@@ -133,6 +133,12 @@ FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
         "The model was trained on these very images, so that results look better than they will "
         "be on new ones. Evaluate on the test subset, or on other images.",
     ),
+    "IMAGES_MAYBE_TRAINED_ON": (
+        WARNING,
+        "The model may have been trained on these very images, so that results may look better "
+        "than they will be on new ones: what it was trained on is not known any more, since "
+        "{deleted} was deleted. Evaluate on images that you know to be new to it.",
+    ),
     "TRAINED_FROM_SCRATCH": (
         WARNING,
         "Training started from random weights. {why} From published weights, fewer images are "
@@ -173,6 +179,10 @@ FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
     ),
     "ROWS_REPEATED": (INFO, "Rows that repeat an earlier one were left out."),
     "TABLES_IGNORED": (INFO, "Tables without columns for file and label were not read."),
+    "FOLDERS_IGNORED": (
+        INFO,
+        "Folders beside the class folders have no image in them, so they were not read.",
+    ),
     "EXIF_ROTATED": (
         INFO,
         "Images are stored turned or mirrored, with a note (EXIF) of how to show them. They are "

@@ -14,6 +14,7 @@ Shape letters: H height, W width, 3 colours.
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,9 +35,16 @@ IMAGE_UNDECODABLE = "IMAGE_UNDECODABLE"
 IMAGE_TRUNCATED = "IMAGE_TRUNCATED"
 IMAGE_TOO_LARGE = "IMAGE_TOO_LARGE"
 
-# A progressive JPEG from a camera or an encoder has about 10 scans. Each costs a pass over all
-# blocks, so that a small file with thousands would keep a decoder busy for minutes.
+# A progressive JPEG from a camera or an encoder has about 10 scans, any other at most one for each
+# channel. Each costs a pass over all blocks, so that a small file with thousands would keep a
+# decoder busy for minutes.
 _MAX_JPEG_SCANS = 100
+_START_OF_SCAN = b"\xff\xda"
+_END_OF_IMAGE = b"\xff\xd9"
+# What starts a segment with a length, or ends the image: neither data nor a marker by itself.
+_JPEG_SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+# Metadata of a gigabyte has less than twice as many segments.
+_MAX_JPEG_SEGMENTS = 10_000
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*")
 
@@ -233,10 +241,10 @@ def _decode_jpeg(
     data: bytes, image: Image.Image, at_least_px: int | None
 ) -> np.ndarray[Any, Any] | None:
     """Decode with libjpeg-turbo alone; None where Pillow has to."""
-    if image.info.get("progressive") and data.count(b"\xff\xda") > _MAX_JPEG_SCANS:
+    if _has_absurdly_many_scans(data):
         raise ImageError(
             IMAGE_UNDECODABLE,
-            f"The progressive JPEG has more than {_MAX_JPEG_SCANS} scans. "
+            f"The JPEG has more than {_MAX_JPEG_SCANS} scans. "
             "Open it in an image program and save it anew.",
         )
     width, height = image.size
@@ -252,6 +260,27 @@ def _decode_jpeg(
         # Pillow tells that from an image whose pixels are missing.
         image.draft(None, (width // factor, height // factor))
         return None
+
+
+def _has_absurdly_many_scans(data: bytes) -> bool:
+    """Whether a decoder would find more than `_MAX_JPEG_SCANS`, or segments without end.
+
+    What looks like a scan in metadata, or behind the image, as in the film that a phone appends,
+    does not count.
+    """
+    if data.count(_START_OF_SCAN) <= _MAX_JPEG_SCANS:
+        return False  # fast, and true of almost all
+    scan_count = position = 0
+    for _ in range(_MAX_JPEG_SEGMENTS):
+        found = _JPEG_SEGMENT.search(data, position)
+        if found is None or found[0] == _END_OF_IMAGE:
+            return False
+        scan_count += found[0] == _START_OF_SCAN
+        if scan_count > _MAX_JPEG_SCANS:
+            return True
+        length = int.from_bytes(data[found.end() : found.end() + 2], "big")
+        position = found.end() + max(length, 2)
+    return True
 
 
 def _shrink_factor(width: int, height: int, at_least_px: int | None) -> int:

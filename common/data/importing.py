@@ -7,6 +7,7 @@ ones written to shards. The data set exists once its document, the last thing wr
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import time
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 # Progress is reported after this many images or files.
 _REPORT_EVERY = 64
+# A row without a label is not among these: if its image is listed nowhere else, it is itself.
+_LEFT_OUT_BEFORE = {"IMAGES_WITHOUT_LABEL", "IMAGES_NOT_LISTED", "LISTED_FILES_MISSING"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +86,9 @@ def _run(context: JobContext, report: Report) -> str:
     ) as tree:
         archive.unlink()
         layout = formats.choose(context.task.formats, spec.format, tree)
-        reading = layout.read(tree, report)
+        reading = layout.read(tree, report, max_records=limits.members)
         _check_class_count(context, reading.classes)
         images, fingerprints = _store_images(context, tree, reading.records, report)
-    skipped_count = len(reading.records) - len(images)
     if not images:
         raise _no_usable_image(len(reading.records), report)
     context.progress(phase="Looking for duplicates")
@@ -105,7 +107,7 @@ def _run(context: JobContext, report: Report) -> str:
         image_count=len(entries),
         classes=classes,
         size_bytes=sum(entry.size for entry in entries),
-        skipped_count=skipped_count,
+        skipped_count=len(reading.records) - len(images) + _left_out_before(report),
         job=context.job.name,
     )
     shown = [context.task.classes_of(entry.annotation) for entry in entries]
@@ -120,6 +122,11 @@ def _run(context: JobContext, report: Report) -> str:
     resources.datasets(context.bucket).create(dataset.name, dataset)
     sources.forget(context, spec.source)
     return dataset.name
+
+
+def _left_out_before(report: Report) -> int:
+    """Return how many images and rows were left out without a look at the image."""
+    return sum(finding.count for finding in report.findings() if finding.id in _LEFT_OUT_BEFORE)
 
 
 def _check_reservation(context: JobContext) -> None:
@@ -156,7 +163,11 @@ def _check_class_count(context: JobContext, classes: Sequence[str]) -> None:
 def _store_images(
     context: JobContext, tree: Tree, records: Sequence[Record], report: Report
 ) -> tuple[list[_Image], bytearray]:
-    """Decode every image, and write the usable ones to shards; also return their fingerprints."""
+    """Decode every image, and write the usable ones to shards; also return their fingerprints.
+
+    A file is decoded and written once, however often it is listed: a small table must not make a
+    large data set.
+    """
     max_pixels = context.settings.max_image_pixels
     prefix = f"{context.job.import_spec.dataset}/shards/"
     images: list[_Image] = []
@@ -164,22 +175,33 @@ def _store_images(
     started = time.monotonic()
     context.progress(phase="Reading images", step_count=len(records))
     with ShardWriter(context.bucket, prefix, context.work_dir) as writer:
-        examined = examine(tree, records, max_pixels=max_pixels)
-        for step, (record, found) in enumerate(examined, start=1):
-            if isinstance(found, ImageError):
-                report.add(found.finding_id, record.file, max_pixels=max_pixels)
-            else:
-                info = found.info
-                checks.check_image(record.file, info, report)
-                with tree.open(record.file) as file:
-                    suffix = f".{info.format.lower()}"
-                    place = writer.add(file, tree.size(record.file), suffix)
-                images.append(_Image(record, place, found.sha256, info.width, info.height))
-                fingerprints += found.fingerprint
-            if step % _REPORT_EVERY == 0 or step == len(records):
-                per_second = step / max(time.monotonic() - started, 1e-3)
-                context.progress(step=step, images_per_second=per_second)
+        files = (file for file, _ in itertools.groupby(records, _file_of))
+        examined = examine(tree, files, max_pixels=max_pixels)
+        step = 0
+        for (path, listed), found in zip(
+            itertools.groupby(records, _file_of), examined, strict=True
+        ):
+            place = None
+            for record in listed:
+                step += 1
+                if isinstance(found, ImageError):
+                    report.add(found.finding_id, path, max_pixels=max_pixels)
+                else:
+                    info = found.info
+                    checks.check_image(path, info, report)
+                    if place is None:
+                        with tree.open(path) as file:
+                            place = writer.add(file, tree.size(path), f".{info.format.lower()}")
+                    images.append(_Image(record, place, found.sha256, info.width, info.height))
+                    fingerprints += found.fingerprint
+                if step % _REPORT_EVERY == 0 or step == len(records):
+                    per_second = step / max(time.monotonic() - started, 1e-3)
+                    context.progress(step=step, images_per_second=per_second)
     return images, fingerprints
+
+
+def _file_of(record: Record) -> str:
+    return record.file
 
 
 def _no_usable_image(record_count: int, report: Report) -> InvalidInput:

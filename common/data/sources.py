@@ -7,6 +7,7 @@ import hashlib
 import logging
 import re
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from common import names
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from common.jobs.context import JobContext
     from common.settings import ServiceSettings
-    from common.storage.bucket import Bucket
+    from common.storage.bucket import Bucket, Stat
     from nocode.vision.v1.dataset_source_pb2 import DatasetSource
 
 UPLOADS = "uploads/"
@@ -129,19 +130,51 @@ def forget(context: JobContext, source: DatasetSource) -> None:
         return
     jobs = Jobs(context.bucket, queue_size=context.settings.job_queue_size)
     try:
-        for task in names.TASKS:
-            for marker in jobs.active(task):
-                job = jobs.find(names.parse(marker.job, "jobs"))
-                if (
-                    job is not None
-                    and job.name != context.job.name
-                    and job.import_spec.source.upload == source.upload
-                    and not states.ended(job.state)
-                ):
-                    return
-        context.bucket.delete(source.upload)
+        if source.upload not in _needed(jobs, besides=context.job.name):
+            context.bucket.delete(source.upload)
     except StorageUnavailable:
         _log.warning("%s is imported, but could not be deleted", source.upload)
+
+
+def sweep(bucket: Bucket, jobs: Jobs, keep_s: float) -> None:
+    """Delete uploads older than `keep_s` seconds that no import needs.
+
+    Nobody else does: an upload may never be imported, and one whose import failed is kept, so that
+    it can be imported in another way.
+    """
+    try:
+        old = [stat.key for stat in bucket.list(UPLOADS) if _age_s(stat) > keep_s]
+        needed = _needed(jobs) if old else set()
+        for key in old:
+            if key not in needed:
+                bucket.delete(key)
+                _log.info("%s was not imported in %g s and is deleted", key, keep_s)
+    except StorageUnavailable:
+        _log.warning("old uploads could not be deleted")
+
+
+def is_kept_for_long(bucket: Bucket, upload: str, keep_s: float) -> bool:
+    """Whether an upload is there, and is so for at least half of `keep_s` seconds."""
+    stat = bucket.stat(upload)
+    return stat is not None and _age_s(stat) < keep_s / 2
+
+
+def _age_s(stat: Stat) -> float:
+    return (datetime.now(UTC) - stat.last_modified).total_seconds() if stat.last_modified else 0.0
+
+
+def _needed(jobs: Jobs, besides: str = "") -> set[str]:
+    """Return the uploads that imports which have not ended name, but for one job's."""
+    found = [
+        jobs.find(names.parse(marker.job, "jobs"))
+        for task in names.TASKS
+        for marker in jobs.active(task)
+    ]
+    return {
+        job.import_spec.source.upload
+        for job in found
+        if job and job.name != besides and not states.ended(job.state)
+    }
 
 
 @contextmanager
@@ -194,7 +227,7 @@ def _missing(source: DatasetSource) -> NotFound:
         return NotFound(
             Reason.UPLOAD_NOT_FOUND,
             f"source.upload is {source.upload}, which is not here (any more): an upload is kept "
-            "until it is imported. Upload the archive again.",
+            "until it is imported, and not for ever. Upload the archive again.",
             field="source.upload",
             value=source.upload,
         )

@@ -12,6 +12,8 @@ from collections import Counter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from common.data.images import is_image
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -35,16 +37,25 @@ class Member(NamedTuple):
 
 
 class Tree:
-    """Files by their path in the archive, in the order of their paths."""
+    """Files by their path in the archive, in the order of their paths.
+
+    Attributes:
+        files: All paths.
+        images: Those of files that promise an image by their suffix, or begin like one.
+    """
 
     def __init__(
         self, blob: Path, members: Mapping[str, Member], empty_folders: Sequence[str] = ()
     ) -> None:
         self._members = members
-        self.files = sorted(members)
-        self.images = [path for path in self.files if suffix(path) in IMAGE_SUFFIXES]
-        self.empty_folders = sorted(empty_folders)
         self._descriptor = os.open(blob, os.O_RDONLY)
+        self.files = sorted(members)
+        self.images = [
+            path
+            for path in self.files
+            if suffix(path) in IMAGE_SUFFIXES or self._begins_like_image(path)
+        ]
+        self.empty_folders = sorted(empty_folders)
 
     def __contains__(self, path: str) -> bool:
         return path in self._members
@@ -58,6 +69,12 @@ class Tree:
     def size(self, path: str) -> int:
         """Return the number of bytes of a file."""
         return self._members[path].size
+
+    def _begins_like_image(self, path: str) -> bool:
+        offset, size = self._members[path]
+        start = os.pread(self._descriptor, min(size, 16), offset)
+        # A text may begin with the two letters of a BMP, but not go on with zeros in their place.
+        return is_image(start) and (start[:2] != b"BM" or start[6:10] == bytes(4))
 
     def read(self, path: str) -> bytes:
         """Read a whole file; may be called from several threads."""

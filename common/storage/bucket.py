@@ -15,7 +15,7 @@ from minio.error import S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
 from common.storage.client import connect, was_repeated
-from common.storage.outages import FAULTS, explain
+from common.storage.outages import FAULTS, explain, ignores_conditions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MIB = 1024**2
 # An S3 object has at most 10,000 parts: enough for 160 GB of unknown length.
 _STREAM_PART_BYTES = 16 * MIB
+# Of a read whose connection breaks again and again before anything more has come.
 _READ_ATTEMPTS = 3
 _WRITE_ID = "x-amz-meta-write-id"
 
@@ -88,7 +89,8 @@ class Bucket:
         """List, write, read and delete, to find what is set up wrongly.
 
         Raises:
-            StorageUnavailable: Something is; the message says what to do.
+            StorageUnavailable: Something is, or the server ignores conditions, without which two
+                writers overwrite each other; the message says what to do.
         """
         key = f"check/{uuid.uuid4()}"
         for _ in self.list("check/", limit=1):
@@ -96,8 +98,18 @@ class Bucket:
         self.put(key, b"")
         try:
             self.get(key)
+            if not (self._refuses(key, if_absent=True) and self._refuses(key, if_match="0" * 32)):
+                raise ignores_conditions(self._endpoint)
         finally:
             self.delete(key)
+
+    def _refuses(self, key: str, *, if_match: str | None = None, if_absent: bool = False) -> bool:
+        """Tell whether an object is not written under a condition that is not met."""
+        try:
+            self.put(key, b"", if_match=if_match, if_absent=if_absent)
+        except PreconditionFailed:
+            return True
+        return False
 
     # Reading.
 
@@ -142,6 +154,7 @@ class Bucket:
             return
         end = None if length is None else offset + length
         same: dict[str, str] = {}
+        attempts_left = _READ_ATTEMPTS
         while True:
             start = offset
             left = None if end is None else end - offset
@@ -154,7 +167,9 @@ class Bucket:
                     offset += len(chunk)
                     yield chunk
             except HTTPError as error:
-                if offset == start:
+                # A piece that is not whole when the connection breaks is lost.
+                attempts_left = attempts_left - 1 if offset == start else _READ_ATTEMPTS
+                if not attempts_left:
                     raise explain(error, self._endpoint, self.name) from error
             else:
                 return

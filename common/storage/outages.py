@@ -113,6 +113,15 @@ def invalid_endpoint(endpoint: str) -> StorageUnavailable:
     )
 
 
+def ignores_conditions(endpoint: str) -> StorageUnavailable:
+    """Say that the server writes objects whatever the condition."""
+    return _misconfigured(
+        f"The S3 server at {endpoint} ignores If-Match or If-None-Match, so that services would "
+        "overwrite each other's state. Use one that knows conditional writes, or correct "
+        "NOCODE_S3_ENDPOINT."
+    )
+
+
 def _misconfigured(message: str) -> StorageUnavailable:
     return StorageUnavailable(Reason.STORAGE_MISCONFIGURED, message)
 

@@ -32,9 +32,16 @@ class Record:
     columns: dict[str, str] = field(default_factory=dict)
 
 
+MAX_CLASSES = 10_000
+"""Of a data set. A model's last layer and a confusion matrix grow with their number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a format makes of an archive: the classes in order of their indices, and the files."""
+    """What a format makes of an archive: the classes in order of their indices, and the files.
+
+    A file may be listed more than once, one record behind the other.
+    """
 
     classes: list[str]
     records: list[Record]
@@ -54,12 +61,38 @@ class Format(ABC):
         """Say why the files look like this format, or None if they do not."""
 
     @abstractmethod
-    def read(self, tree: Tree, report: Report) -> Reading:
+    def read(self, tree: Tree, report: Report, *, max_records: int) -> Reading:
         """Find the classes and the labeled files; report what is odd.
 
+        Args:
+            tree: The files.
+            report: Told.
+            max_records: What an annotation file may list at most.
+
         Raises:
-            InvalidInput: The files cannot be read as this format at all.
+            InvalidInput: The files cannot be read as this format at all, or have more classes than
+                `MAX_CLASSES` or more records than `max_records`.
         """
+
+
+def check_class_count(class_count: int, example: str) -> None:
+    """Return if a data set may have so many classes.
+
+    Args:
+        class_count: How many there are, so far.
+        example: Where the one too many was found, e.g. `labels.csv, row 10002`.
+
+    Raises:
+        InvalidInput: They are more than `MAX_CLASSES`.
+    """
+    if class_count > MAX_CLASSES:
+        raise InvalidInput(
+            Reason.DATASET_INVALID,
+            f"There are more than {MAX_CLASSES} classes, the most that are allowed, counted up to "
+            f"{example}. If each image seems to have a class of its own, name the column or the "
+            "folders of the class.",
+            maximum=MAX_CLASSES,
+        )
 
 
 def choose(formats: Sequence[Format], named: str, tree: Tree) -> Format:

@@ -6,9 +6,9 @@
 The table is a `.csv` or `.tsv` file; commas, semicolons, tabs and bars are told apart, and so are
 UTF-8, UTF-16 and, as Excel writes it, Windows-1252. The first line names the columns, in any
 order: one for the file, one for the label, perhaps one for the split. All further columns are kept,
-for `SplitConfig.group_by`. A table of two columns may do without the first line. There may be
-several tables, such as train.csv and test.csv: a table named like a split is that split. If no
-table says the split, folders named train and test do.
+for `SplitConfig.group_by`; tables with absurdly many are refused. A table of two columns may do
+without the first line. There may be several tables, such as train.csv and test.csv: a table named
+like a split is that split. If no table says the split, folders named train and test do.
 
 A file is given by its path from the table's folder or from the top of the archive, by the end of
 its path, or by its name with or without the suffix, as long as only one image is meant.
@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from common.data.formats import Format, Reading, Record
+from common.data.formats import Format, Reading, Record, check_class_count
 from common.data.formats.image_folder import SUBSET_OF
 from common.data.manifest import Subset
 from common.data.tree import suffix
@@ -48,6 +49,9 @@ _SPLIT_COLUMNS = ("split", "subset", "set", "partition")
 # A million rows of a hundred characters fit; what is far larger was not meant as labels.
 _MAX_TABLE_BYTES = 256 * MIB
 _MAX_LABEL_LENGTH = 200
+_MAX_ROW_LENGTH = MIB
+# All further columns are held in memory, and written to the manifest with their names.
+_MAX_COLUMN_BYTES = 256 * MIB
 # Detection looks at this many rows.
 _SAMPLE_ROWS = 50
 
@@ -96,7 +100,7 @@ class CsvTable(Format):
                 return f"{path} lists images and their labels"
         return None
 
-    def read(self, tree: Tree, report: Report) -> Reading:
+    def read(self, tree: Tree, report: Report, *, max_records: int) -> Reading:
         """Label every file that a table lists."""
         finder = _Finder(tree)
         tables = []
@@ -112,28 +116,70 @@ class CsvTable(Format):
                 f"There is no table with columns for file and label in the archive, which has "
                 f"{tree.describe()}. The format {self.name} needs {self.description}.",
             )
-        rows: _Rows = {}
+        rows = _Rows(max_records)
         for table in tables:
             _collect(tree, table, finder, rows, report)
-        classes = sorted({label for _, label, _ in rows})
+        classes = sorted(rows.labels)
         index_of = {label: index for index, label in enumerate(classes)}
-        listed = {file for file, _, _ in rows}
+        listed = {file for file, _, _ in rows.columns}
         report.add("IMAGES_NOT_LISTED", (path for path in tree.images if path not in listed))
-        by_folder = {} if any(split for _, _, split in rows) else _splits_by_folder(listed)
+        by_folder = {} if any(split for _, _, split in rows.columns) else _splits_by_folder(listed)
         return Reading(
             classes,
             [
                 Record(file, {"label": index_of[label]}, split or by_folder.get(file), columns)
                 for (file, label, split), columns in sorted(
-                    rows.items(), key=lambda item: (item[0][0], item[0][1], item[0][2] or "")
+                    rows.columns.items(),
+                    key=lambda item: (item[0][0], item[0][1], item[0][2] or ""),
                 )
             ],
         )
 
 
-# Further columns by path, label and split. A file may be listed again under another label or in
-# another split: the import then finds it to be a duplicate of itself, and says so.
-_Rows = dict[tuple[str, str, Subset | None], dict[str, str]]
+class _Rows:
+    """What tables list, in bounded memory.
+
+    Attributes:
+        columns: Further columns by path, label and split. A file may be listed again under another
+            label or in another split: the import then finds it to be a duplicate of itself, and
+            says so.
+        labels: All there are, each by itself, so that it is held once.
+    """
+
+    def __init__(self, max_rows: int) -> None:
+        self.columns: dict[tuple[str, str, Subset | None], dict[str, str]] = {}
+        self.labels: dict[str, str] = {}
+        self._max_rows = max_rows
+        self._column_bytes = 0
+
+    def add(
+        self, file: str, label: str, split: Subset | None, columns: dict[str, str], where: str
+    ) -> bool:
+        """Keep a row, and return whether it is new."""
+        key = (file, self.labels.setdefault(label, label), split)
+        check_class_count(len(self.labels), where)
+        if key in self.columns:
+            return False
+        if len(self.columns) == self._max_rows:
+            raise InvalidInput(
+                Reason.DATASET_INVALID,
+                f"{where}: the tables list more than {self._max_rows} images. Split the archive "
+                "into several data sets, or ask the operator to raise NOCODE_MAX_ARCHIVE_MEMBERS.",
+                maximum=self._max_rows,
+            )
+        if columns:
+            self._column_bytes += sys.getsizeof(columns)
+            self._column_bytes += sum(len(n) + sys.getsizeof(cell) for n, cell in columns.items())
+        if self._column_bytes > _MAX_COLUMN_BYTES:
+            raise InvalidInput(
+                Reason.DATASET_INVALID,
+                f"{where}: up to here, the columns other than file, label and split take more than "
+                f"{_MAX_COLUMN_BYTES} bytes of memory. Leave out those that split_config.group_by "
+                "will not need.",
+                maximum=_MAX_COLUMN_BYTES,
+            )
+        self.columns[key] = columns
+        return True
 
 
 def _splits_by_folder(files: Iterable[str]) -> dict[str, Subset]:
@@ -175,14 +221,13 @@ def _collect(tree: Tree, table: _Table, finder: _Finder, rows: _Rows, report: Re
             split = subset_of_table
             if table.split is not None and row[table.split].strip():
                 split = _subset(row[table.split].strip(), where)
-            if (file, label, split) in rows:
-                report.add("ROWS_REPEATED", f"{where}: {row[table.file]}")
-                continue
-            rows[file, label, split] = {
+            columns = {
                 names[place]: cell
                 for place, cell in enumerate(row)
                 if place in names and place not in used
             }
+            if not rows.add(file, label, split, columns, where):
+                report.add("ROWS_REPEATED", f"{where}: {row[table.file]}")
 
 
 def _subset(text: str, where: str) -> Subset:
@@ -278,13 +323,22 @@ def _rows(tree: Tree, table: _Table) -> Iterator[list[str]]:
 
 
 def _csv_rows(tree: Tree, path: str, encoding: str, delimiter: str) -> Iterator[list[str]]:
-    number = 0
+    number = length = 0
+
+    def lines() -> Iterator[str]:
+        """Yield lines, as long as those of one row do not fill the memory."""
+        nonlocal length
+        while line := text.readline(_MAX_ROW_LENGTH):
+            length += len(line)
+            if length >= _MAX_ROW_LENGTH:
+                raise csv.Error(f"a row has {_MAX_ROW_LENGTH} characters or more")
+            yield line
+
     with io.TextIOWrapper(tree.open(path), encoding, errors="replace", newline="") as text:
         try:
-            # A line is cut where no honest one is as long, so that none fills the memory.
-            lines = iter(lambda: text.readline(MIB), "")
-            for row in csv.reader(lines, delimiter=delimiter):
+            for row in csv.reader(lines(), delimiter=delimiter):
                 number += 1
+                length = 0
                 yield row
         except (csv.Error, UnicodeError) as error:
             raise InvalidInput(

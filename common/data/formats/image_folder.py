@@ -3,7 +3,8 @@
     cats/1.jpg                      train/cats/1.jpg
     dogs/2.jpg                      test/dogs/2.jpg
 
-Folders around all this, and files beside the class folders such as README.txt, do not matter.
+Folders around all this, and files beside the class folders such as README.txt, do not matter; nor
+do other folders beside the one that holds train and test.
 `cats/train/1.jpg` is read too. The classes are the names of the class folders in the order of
 their characters, so that `10` comes before `2`, as in torchvision. An image deeper in a class
 folder belongs to that class.
@@ -12,15 +13,17 @@ folder belongs to that class.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from common.data.formats import Format, Reading, Record
+from common.data.formats import Format, Reading, Record, check_class_count
 from common.data.tree import suffix
 from common.errors import InvalidInput
+from common.names import shorten
 from common.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from common.data.findings import Report
     from common.data.manifest import Subset
@@ -50,6 +53,30 @@ class _Folder:
     folders: dict[str, _Folder] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the classes are.
+
+    Attributes:
+        classes: Class and split of each class folder, by its path with a final slash.
+        siblings: The folders beside class folders, with theirs, that have an image in them.
+        parents: The folders in which these are.
+    """
+
+    classes: Mapping[str, tuple[str, Subset | None]]
+    siblings: set[str] = field(default_factory=set)
+    parents: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(
+        cls, classes: Mapping[str, tuple[str, Subset | None]], parents: Iterable[_Folder]
+    ) -> _Layout:
+        """Make one from the folders that class folders are in."""
+        parents = list(parents)
+        siblings = {folder.path for parent in parents for folder in parent.folders.values()}
+        return cls(classes, siblings, {parent.path for parent in parents})
+
+
 class ImageFolder(Format):
     """The layout above."""
 
@@ -58,15 +85,16 @@ class ImageFolder(Format):
 
     def detect(self, tree: Tree) -> str | None:
         """Say so if there are class folders."""
-        names = sorted({name for name, _ in _class_folders(tree).values()})
+        names = sorted({name for name, _ in _layout(tree).classes.values()})
         if not names or (len(names) == 1 and any(suffix(path) in _TABLES for path in tree.files)):
             return None
         shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
         return f"its images lie in folders such as {shown}"
 
-    def read(self, tree: Tree, report: Report) -> Reading:
+    def read(self, tree: Tree, report: Report, *, max_records: int) -> Reading:  # noqa: ARG002
         """Label every file in a class folder with it."""
-        folders = _class_folders(tree)
+        layout = _layout(tree)
+        folders = layout.classes
         if not folders:
             raise InvalidInput(
                 Reason.DATASET_INVALID,
@@ -74,6 +102,7 @@ class ImageFolder(Format):
                 f"{tree.describe()}. The format {self.name} needs {self.description}.",
             )
         classes = sorted({name for name, _ in folders.values()})
+        check_class_count(len(classes), f"the folder {shorten(classes[-1])}")
         index_of = {name: index for index, name in enumerate(classes)}
         records = []
         for path in tree.files:
@@ -84,11 +113,25 @@ class ImageFolder(Format):
                 records.append(Record(path, {"label": index_of[name]}, split))
         labeled = {record.file for record in records}
         report.add("IMAGES_WITHOUT_LABEL", (path for path in tree.images if path not in labeled))
+        report.add("FOLDERS_IGNORED", _without_image(tree, layout))
         return Reading(classes, records)
 
 
-def _class_folders(tree: Tree) -> dict[str, tuple[str, Subset | None]]:
-    """Return the class and the split of each class folder, by its path with a final slash."""
+def _without_image(tree: Tree, layout: _Layout) -> list[str]:
+    """Return the folders beside the class folders that have files, but no image."""
+    found = set()
+    for path in tree.files:
+        parents = ["", *_parents(path)]
+        found |= {
+            folder
+            for parent, folder in pairwise(parents)
+            if parent in layout.parents and folder not in layout.siblings
+        }
+    return sorted(folder.rstrip("/") for folder in found)
+
+
+def _layout(tree: Tree) -> _Layout:
+    """Find the class folders."""
     root = _Folder("")
     for path in tree.images:
         folder = root
@@ -97,26 +140,48 @@ def _class_folders(tree: Tree) -> dict[str, tuple[str, Subset | None]]:
     # Down to where the folders part: what is above them says nothing.
     while len(root.folders) == 1 and next(iter(root.folders.values())).folders:
         root = next(iter(root.folders.values()))
+    if not _holds_splits(root) and not _is_split_in_classes(root):
+        # What lies beside the splits, such as documentation, has no say in what the classes are.
+        with_splits = [folder for folder in root.folders.values() if _brings_splits(folder)]
+        if len(with_splits) == 1:
+            root = with_splits[0]
     if _holds_splits(root):
-        return {
+        splits = {n: folder for n, folder in root.folders.items() if n.lower() in SUBSET_OF}
+        classes = {
             folder.path: (name, SUBSET_OF[split.lower()])
-            for split, split_folder in root.folders.items()
-            if split.lower() in SUBSET_OF
+            for split, split_folder in splits.items()
             for name, folder in split_folder.folders.items()
         }
+        return _Layout.of(classes, splits.values())
     if _only_splits(root):
-        return {}  # folders for the splits, but none for classes
-    if all(_only_splits(folder) for folder in root.folders.values()):
-        return {
+        return _Layout({})  # folders for the splits, but none for classes
+    if _is_split_in_classes(root):
+        classes = {
             folder.path: (name, SUBSET_OF[split.lower()])
             for name, class_folder in root.folders.items()
             for split, folder in class_folder.folders.items()
         }
-    return {folder.path: (name, None) for name, folder in root.folders.items()}
+        return _Layout.of(classes, [root])
+    return _Layout.of({folder.path: (name, None) for name, folder in root.folders.items()}, [root])
 
 
 def _only_splits(root: _Folder) -> bool:
     return bool(root.folders) and all(name.lower() in SUBSET_OF for name in root.folders)
+
+
+def _is_split_in_classes(root: _Folder) -> bool:
+    """Whether there are class folders, each with nothing but folders for the splits."""
+    return all(_only_splits(folder) for folder in root.folders.values())
+
+
+def _brings_splits(folder: _Folder) -> bool:
+    """Whether a folder beside others holds splits without a doubt: train and another."""
+    splits = {
+        SUBSET_OF[name.lower()]
+        for name, split_folder in folder.folders.items()
+        if name.lower() in SUBSET_OF and split_folder.folders
+    }
+    return "train" in splits and len(splits) > 1
 
 
 def _holds_splits(root: _Folder) -> bool:

@@ -1,4 +1,4 @@
-"""Imports as a worker does them, on a real S3 server."""
+"""Archives unpacked, and imported as a worker does it, on a real S3 server."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from common.catalog.datasets import Datasets
+from common.data.archives import Limits, unpack
+from common.data.findings import Report
 from common.data.importing import run_import
 from common.data.reading import DatasetReader
+from common.errors import InvalidInput
 from common.jobs import cleanup
 from common.jobs.context import JobContext
 from common.jobs.store import Jobs
@@ -18,6 +21,8 @@ from nocode.vision.v1 import dataset_pb2 as pb
 from services.classification.task import ClassificationTask
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from common.data.manifest import Entry
     from common.storage.bucket import Bucket
 
@@ -98,3 +103,32 @@ class Importer:
 def import_archive(bucket, storage_settings, tmp_path) -> Importer:
     settings = ServiceSettings(**storage_settings.model_dump(), work_dir=tmp_path)
     return Importer(bucket, settings)
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path):
+    """Unpack bytes to a dict of contents and the report's findings."""
+
+    def unpacked(content: bytes, **limits):
+        (tmp_path / "archive").write_bytes(content)
+        report = Report()
+        defaults = {"unpacked_bytes": 10_000_000, "members": 1000}
+        tree = unpack(tmp_path / "archive", tmp_path / "blob", Limits(**defaults | limits), report)
+        with tree:
+            files = {path: tree.read(path) for path in tree.files}
+            assert all(tree.open(path).read() == files[path] for path in files)
+        return files, {finding.id: list(finding.examples) for finding in report.findings()}
+
+    return unpacked
+
+
+@pytest.fixture
+def refusal(unpacked):
+    """Return the error that refuses an archive."""
+
+    def refusal(content: bytes, **limits) -> InvalidInput:
+        with pytest.raises(InvalidInput) as caught:
+            unpacked(content, **limits)
+        return caught.value
+
+    return refusal

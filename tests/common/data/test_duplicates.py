@@ -114,6 +114,46 @@ def test_few_images(count):
     assert group(*(picture(seed=seed) for seed in range(count))) == [-1] * count
 
 
+@pytest.mark.parametrize("factor", [1.05, 1.1])
+def test_copies_among_many_images_of_one_scene_are_found(factor):
+    """The scene is alike in all that tells the other images apart."""
+    rng = np.random.default_rng(0)
+    ground = picture(64, 64, seed=7)
+    scene = [
+        np.clip(ground + np.kron(rng.normal(0, 9, (16, 16, 3)), np.ones((4, 4, 1))), 0, 255)
+        for _ in range(800)
+    ]
+    scene = [pixels.astype(np.uint8) for pixels in scene]
+    brighter = [
+        np.asarray(ImageEnhance.Brightness(Image.fromarray(pixels)).enhance(factor))
+        for pixels in scene[:200]
+    ]
+    others = [picture(seed=1000 + number) for number in range(1000)]
+
+    groups = group(*scene, *others, *brighter)
+
+    assert groups == [*range(200), *[-1] * 1600, *range(200)]
+
+
+def test_a_crowd_is_linked_across_chunks_by_few_pairs(monkeypatch):
+    """However many of its images show the same."""
+    monkeypatch.setattr(duplicates, "_CHUNK", 64)
+    rng = np.random.default_rng(0)
+    ground = picture(16, 16, seed=7).astype(float)
+    scene = [ground + rng.normal(0, 9, ground.shape) for _ in range(10)]
+    crowd = [scene[i % 10] + rng.normal(0, 1, ground.shape) for i in rng.permutation(1000)]
+    raw = np.clip(np.stack(crowd), 0, 255).astype(np.uint8).reshape(1000, -1)
+    chunk_pairs = 16 * 17 // 2
+
+    ones, others = np.concatenate(list(duplicates._compare_all(raw, np.arange(1000))), axis=1)
+
+    label_N = duplicates._components(ones, others, 1000)
+    distance_NN = np.linalg.norm((raw[:, None, ::16] - raw[None, :, ::16].astype(float)), axis=2)
+    assert np.array_equal(label_N[:, None] == label_N, distance_NN < 30)
+    assert len(set(label_N.tolist())) == 10
+    assert len(ones) <= chunk_pairs * 2 * 64
+
+
 def test_equal_to_comparing_all_pairs():
     """The tree loses none: fingerprints near and far, against all 1.6 million pairs."""
     rng = np.random.default_rng(0)

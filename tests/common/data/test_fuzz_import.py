@@ -16,7 +16,7 @@ from common.data.findings import Report
 from common.data.formats.csv_table import CsvTable
 from common.data.images import decode
 from common.data.tree import Member, Tree
-from common.errors import DomainError, InvalidInput
+from common.errors import InvalidInput
 from tests.common.data.packing import folders, pack_tar, pack_zip
 from tests.common.data.pictures import encode, encode_image, picture, rotated_jpeg
 
@@ -112,7 +112,7 @@ def test_mutated_archives(import_archive):
         archive = mutated(ARCHIVES[number % len(ARCHIVES)], chance)
         try:
             imported.add(importer(archive).dataset.name)
-        except DomainError as error:
+        except InvalidInput as error:  # any other error says that something broke
             refused.append(error.reason)
 
     assert len(refused) > ARCHIVE_COUNT // 4
@@ -131,7 +131,7 @@ def test_mutated_archives(import_archive):
 def test_no_name_leads_anywhere(name, pack, tmp_path):
     """Whatever a file is called: it is refused, ignored, or a plain path below the top."""
     (tmp_path / "archive").write_bytes(pack({name: b"1"}))
-    limits = Limits(unpacked_bytes=1000, members=10)
+    limits = Limits(unpacked_bytes=100_000, members=10)
     try:
         with unpack(tmp_path / "archive", tmp_path / "blob", limits, Report()) as tree:
             paths = tree.files
@@ -171,7 +171,7 @@ def test_whatever_a_spreadsheet_writes_is_read(rows, delimiter, encoding, order,
     members = {f"{_nfc(file)}.jpg": Member(0, 0) for file in rows}
     tree = Tree(tmp_path / "blob", members | {"t.csv": Member(0, len(table))})
 
-    reading = CsvTable().read(tree, Report())
+    reading = CsvTable().read(tree, Report(), max_records=100)
 
     read = {(r.file, reading.classes[r.annotation["label"]]) for r in reading.records}
     assert read == {(f"{_nfc(file)}.jpg", _nfc(label)) for file, (label, _) in rows.items()}

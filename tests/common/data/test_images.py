@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from common.data import images
 from common.data.images import ImageError
+from common.settings import ServiceSettings
 from tests.common.data.pictures import encode, encode_image, picture, rotated_jpeg
 
 LIMIT = 1_000_000
@@ -22,6 +23,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 
 def decode(data: bytes, **options):
     return images.decode(data, max_pixels=LIMIT, **options)
+
+
+def decode_2_megapixels(data: bytes):
+    return images.decode(data, max_pixels=2_000_000)
 
 
 def refusal(data: bytes, max_pixels: int = LIMIT) -> ImageError:
@@ -266,6 +271,43 @@ class TestRefusals:
         last_scan = data[data.rindex(b"\xff\xda") : -2]
 
         assert "scans" in refusal(data[:-2] + last_scan * 200 + data[-2:]).message
+
+    def test_a_jpeg_that_is_not_progressive_may_have_no_more_scans(self):
+        """One for each channel, as old cameras write them, is fine."""
+        data = encode(picture(1024, 1024), "JPEG", subsampling=0)
+        start = data[: data.index(b"\xff\xda")]
+        scans = [b"\xff\xda\0\x08\x01%c\0\0\x3f\0" % channel for channel in (1, 2, 3)]
+
+        assert decode_2_megapixels(start + b"".join(scans) + b"\xff\xd9").shape == (1024, 1024, 3)
+        with pytest.raises(ImageError, match="scans"):
+            decode_2_megapixels(start + b"".join(scans) * 333 + b"\xff\xd9")
+
+    def test_a_jpeg_of_segments_without_end_is_refused_at_once(self):
+        """They are not all looked at."""
+        data = encode(picture())
+        segments = b"\xff\xfe\0\x02" * 20_000 + b"\xff\xfe\0\xfe" + b"\xff\xda" * 126
+
+        assert "scans" in refusal(data[:2] + segments + data[2:]).message
+
+    @pytest.mark.parametrize("options", [{}, {"progressive": True}])
+    def test_what_looks_like_a_scan_in_metadata_or_behind_the_image_is_none(self, options):
+        """A thumbnail, and the film that a phone appends."""
+        data = encode(picture(), "JPEG", **options)
+        thumbnails = b"\xff\xe1\x03\xea" + b"\xff\xda" * 500
+
+        odd = data[:2] + thumbnails + data[2:] + b"\xff\xda" * 500
+
+        assert np.array_equal(decode(odd), decode(data))
+
+    def test_64_megapixels_are_the_most_unless_the_operator_says_otherwise(self):
+        limit = ServiceSettings.model_fields["max_image_pixels"].default
+        largest, larger = (
+            encode_image(Image.new("1", (width, 8000)), "PNG") for width in (8000, 8001)
+        )
+
+        assert images.probe(largest, max_pixels=limit).width == 8000
+        with pytest.raises(ImageError, match="64000000 allowed"):
+            images.probe(larger, max_pixels=limit)
 
 
 def test_1000_mutated_images_raise_nothing_but_image_errors():

@@ -20,6 +20,7 @@ from tests.common.storage.faulty_proxy import (
     FaultyProxy,
     cut_answer,
     do_no_harm,
+    ignore_condition,
     lose_answer,
     lose_request,
     slow_down,
@@ -96,6 +97,34 @@ def test_a_broken_stream_goes_on_where_it_was(bucket, proxy):
 
     assert b"".join(bucket.stream("key", chunk_size=10_000)) == content
     assert proxy.request_count - before == 4
+
+
+def test_a_stream_that_breaks_within_its_first_piece_is_read_again(bucket, proxy, tmp_path):
+    """Most objects are smaller than a piece, and none of them is lost to one broken answer."""
+    content = random.Random(0).randbytes(100_000)
+    bucket.put("key", content)
+
+    proxy.faults.extend([cut_answer] * 2)
+    assert b"".join(bucket.stream("key")) == content
+    proxy.faults.extend([cut_answer] * 2)
+    bucket.get_file("key", tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == content
+    assert not proxy.faults
+
+    proxy.faults.extend([cut_answer] * 10)
+    with pytest.raises(StorageUnavailable):
+        list(bucket.stream("key"))
+    assert len(proxy.faults) == 10 - 3
+
+
+def test_a_stream_may_break_often_if_it_gets_on_in_between(bucket, proxy):
+    """Only breaks in a row count."""
+    content = random.Random(0).randbytes(1_000_000)
+    bucket.put("key", content)
+    proxy.faults.extend([cut_answer] * 6)
+
+    assert b"".join(bucket.stream("key", chunk_size=10_000)) == content
+    assert not proxy.faults
 
 
 def test_a_broken_answer_is_read_again(bucket, proxy):
@@ -303,6 +332,21 @@ def test_keys_that_may_only_read_are_named(storage_settings):
 
     assert error.reason == Reason.STORAGE_MISCONFIGURED
     assert "read, write, list and delete" in error.message
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_server_that_ignores_a_condition_is_named(proxy, bucket, place):
+    """Either one: on such a server claims and changes overwrite each other without a word."""
+    list_put_get = [do_no_harm] * 3
+    proxy.faults.extend([*list_put_get, *[do_no_harm] * place, ignore_condition])
+
+    with pytest.raises(StorageUnavailable, match="ignores If-Match or If-None-Match") as caught:
+        bucket.check()
+
+    assert caught.value.reason == Reason.STORAGE_MISCONFIGURED
+    assert proxy.settings.s3_endpoint in caught.value.message
+    assert not proxy.faults
+    assert list(bucket.list("")) == []
 
 
 def forbid_writing(settings) -> None:

@@ -1,4 +1,4 @@
-"""Trees of files without content, but for tables."""
+"""Trees of files without content, but for those given."""
 
 import pytest
 
@@ -10,8 +10,8 @@ from common.data.tree import Member, Tree
 def tree_of(tmp_path):
     """Make a tree of paths, or of paths and contents."""
 
-    def tree_of(*paths: str, **tables: bytes) -> Tree:
-        contents = dict.fromkeys(paths, b"") | tables
+    def tree_of(*paths: str, **files: bytes) -> Tree:
+        contents = dict.fromkeys(paths, b"") | files
         blob = b"".join(contents.values())
         (tmp_path / "blob").write_bytes(blob)
         members, offset = {}, 0
@@ -29,7 +29,7 @@ def read():
 
     def read(format_, tree):
         report = Report()
-        reading = format_.read(tree, report)
+        reading = format_.read(tree, report, max_records=1000)
         labels = {r.file: reading.classes[r.annotation["label"]] for r in reading.records}
         splits = {r.file: r.split for r in reading.records}
         return labels, splits, {f.id: list(f.examples) for f in report.findings()}

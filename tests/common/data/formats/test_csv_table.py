@@ -2,7 +2,9 @@
 
 import pytest
 
+from common.data import formats
 from common.data.findings import Report
+from common.data.formats import csv_table
 from common.data.formats.csv_table import CsvTable
 from common.errors import InvalidInput
 
@@ -52,7 +54,7 @@ def test_other_columns_are_kept(tree_of):
     """For `group_by`; named as written."""
     table = b"file,label,split,Patient ID,note\n1.jpg,a,,p7,\n2.jpg,b,,p9,x\n"
 
-    reading = TABLE.read(tree_of("1.jpg", "2.jpg", **{"t.csv": table}), Report())
+    reading = TABLE.read(tree_of("1.jpg", "2.jpg", **{"t.csv": table}), Report(), max_records=9)
 
     assert [record.columns for record in reading.records] == [
         {"Patient ID": "p7", "note": ""},
@@ -123,7 +125,7 @@ def test_a_file_under_two_labels_is_two_images(tree_of):
     """The import sees that they are the same, and says so."""
     table = b"file,label\n1.jpg,a\n1.jpg,b\n"
 
-    reading = TABLE.read(tree_of("1.jpg", **{"t.csv": table}), Report())
+    reading = TABLE.read(tree_of("1.jpg", **{"t.csv": table}), Report(), max_records=9)
 
     assert [(r.file, r.annotation) for r in reading.records] == [
         ("1.jpg", {"label": 0}),
@@ -137,12 +139,57 @@ def test_a_file_under_two_labels_is_two_images(tree_of):
         (b"file,label,split\n1.jpg,a,holdout\n", "t.csv, row 2: the split is 'holdout'"),
         (b"file,label\n1.jpg," + b"x" * 201, "t.csv, row 2: the label has 201 characters"),
         (b"file,label\n1.jpg," + b"x" * 200_000, "t.csv cannot be read after row 1"),
+        (b"file,label\n1.jpg,a" + b',"x\n"' * 210_000, "t.csv cannot be read after row 1: a row"),
+        (b"file,label\n1.jpg,a" + b",x" * 600_000, "t.csv cannot be read after row 1: a row"),
     ],
 )
 def test_what_cannot_be_read(table, message, tree_of, read):
     """File and row are named."""
     with pytest.raises(InvalidInput, match=message):
         read(TABLE, tree_of("1.jpg", **{"t.csv": table}))
+
+
+def test_as_many_rows_as_an_archive_may_have_files(tree_of):
+    """The same file under many labels does not fill the memory."""
+    table = b"file,label\n" + b"".join(b"1.jpg,%d\n" % number for number in range(10))
+    tree = tree_of("1.jpg", **{"t.csv": table})
+
+    assert len(TABLE.read(tree, Report(), max_records=10).records) == 10
+    with pytest.raises(InvalidInput, match=r"t\.csv, row 11: the tables list more than 9 images"):
+        TABLE.read(tree, Report(), max_records=9)
+
+
+def test_most_classes(tree_of, read, monkeypatch):
+    """A column that is different for each image is no label."""
+    monkeypatch.setattr(formats, "MAX_CLASSES", 2)
+    table = b"file,label\n1.jpg,a\n1.jpg,b\n2.jpg,a\n"
+    assert len(read(TABLE, tree_of(*IMAGES, **{"t.csv": table}))[0]) == 2
+
+    with pytest.raises(InvalidInput, match=r"more than 2 classes.* up to t\.csv, row 5"):
+        read(TABLE, tree_of(*IMAGES, **{"t.csv": table + b"2.jpg,c\n"}))
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        pytest.param(b"", b"," * 40, id="columns"),
+        pytest.param(b",n", b"," + b"x" * 2000, id="long cells"),
+        pytest.param(b"," + b"n" * 2000, b",", id="a long name, which the manifest repeats"),
+    ],
+)
+def test_further_columns_are_bounded(header, cells, tree_of, read, monkeypatch):
+    """Over all rows of all tables."""
+    header = header or b"".join(b",c%d" % number for number in range(40))
+    tables = {
+        f"{number}.csv": b"file,label%s\n1.jpg,%d%s\n" % (header, number, cells)
+        for number in range(10)
+    }
+    tree = tree_of("1.jpg", **tables)
+    assert len(TABLE.read(tree, Report(), max_records=10).records) == 10
+
+    monkeypatch.setattr(csv_table, "_MAX_COLUMN_BYTES", 10_000)
+    with pytest.raises(InvalidInput, match=r"[3-9]\.csv, row 2: up to here, the columns other"):
+        TABLE.read(tree, Report(), max_records=10)
 
 
 def test_too_large_a_table(tree_of, read, monkeypatch):
