@@ -6,11 +6,13 @@ Everything it sends and returns is a message of the contract (`nocode.vision.v1`
 from __future__ import annotations
 
 import hashlib
+import os
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import grpc
 
+from client.channel import DEFAULT_ADDRESS, connect
 from client.errors import CallFailed, JobFailed
 from client.packing import as_archive
 from nocode.vision.v1 import (
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-MAX_MESSAGE_BYTES = 64 * 1024**2
 CHUNK_BYTES = 1024**2
 CALL_TIMEOUT_S = 120.0
 WATCH_PATIENCE_S = 120.0
@@ -56,15 +57,9 @@ class Client:
     context manager, or closed.
     """
 
-    def __init__(self, address: str = "127.0.0.1:50050") -> None:
+    def __init__(self, address: str = DEFAULT_ADDRESS) -> None:
         self.address = address
-        self._channel = grpc.insecure_channel(
-            address,
-            options=[
-                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            ],
-        )
+        self._channel = connect(address)
         self._datasets = dataset_pb2_grpc.DatasetServiceStub(self._channel)
         self._pipelines = pipeline_pb2_grpc.PipelineServiceStub(self._channel)
         self._jobs = job_pb2_grpc.JobServiceStub(self._channel)
@@ -97,9 +92,17 @@ class Client:
             task: E.g. `classification`.
             path: A zip, tar or tar.gz, or a folder.
             progress: Called with the bytes sent so far and in all.
+
+        Raises:
+            OSError: A file cannot be read.
         """
-        with as_archive(path) as archive:
-            requests = _pieces(f"tasks/{task}", archive, progress)
+        # All that can be wrong with the file is found here: gRPC asks for the pieces in a thread of
+        # its own, and says no more of an exception there than that there was one.
+        with as_archive(path) as archive, archive.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            requests = _pieces(f"tasks/{task}", sha256, file, size, progress)
             return self._call(self._datasets.UploadArchive, requests, timeout=None).upload
 
     def import_dataset(
@@ -184,7 +187,7 @@ class Client:
                         return
             except grpc.RpcError as error:
                 failure = CallFailed.from_rpc_error(error, self.address)
-                if not failure.unreachable or time.monotonic() > patience:
+                if not failure.passing or time.monotonic() > patience:
                     raise failure from None
             time.sleep(1.0)
 
@@ -194,7 +197,10 @@ class Client:
         Raises:
             JobFailed: It failed or was cancelled.
         """
-        *_, job = self.watch(name)
+        # Only the last is kept: each state carries the job's whole history.
+        job = job_pb2.Job()
+        for job in self.watch(name):  # noqa: B007
+            pass
         if job.state != job_pb2.Job.STATE_SUCCEEDED:
             raise JobFailed(job)
         return job
@@ -284,16 +290,16 @@ class Client:
 
 
 def _pieces(
-    parent: str, archive: Path, progress: Callable[[int, int], None] | None
+    parent: str,
+    sha256: str,
+    file: BinaryIO,
+    size: int,
+    progress: Callable[[int, int], None] | None,
 ) -> Iterator[dataset_pb2.UploadArchiveRequest]:
-    size = archive.stat().st_size
-    with archive.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        file.seek(0)
-        yield dataset_pb2.UploadArchiveRequest(parent=parent, sha256=sha256)
-        sent = 0
-        while chunk := file.read(CHUNK_BYTES):
-            yield dataset_pb2.UploadArchiveRequest(chunk=chunk)
-            sent += len(chunk)
-            if progress:
-                progress(sent, size)
+    yield dataset_pb2.UploadArchiveRequest(parent=parent, sha256=sha256)
+    sent = 0
+    while chunk := file.read(CHUNK_BYTES):
+        yield dataset_pb2.UploadArchiveRequest(chunk=chunk)
+        sent += len(chunk)
+        if progress:
+            progress(sent, size)

@@ -1,13 +1,14 @@
 """The `nocode-vision` command.
 
 Results go to standard output, progress and errors to standard error. Exit status: 0 success, 1 the
-server refused or the job failed, 2 wrong arguments, 3 no server, 130 stopped waiting.
+server refused or the job did not succeed, 2 wrong arguments, 3 no server, 130 stopped waiting.
 """
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,11 @@ import typer
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from client import display
+from client import arguments, display
 from client.api import Client
+from client.channel import DEFAULT_ADDRESS
 from client.errors import CallFailed, JobFailed
+from client.predicting import predict_files
 from nocode.vision.v1 import (
     dataset_source_pb2,
     evaluation_pb2,
@@ -35,7 +38,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-IMAGES_A_REQUEST = 8
 
 
 @dataclass
@@ -43,7 +45,7 @@ class Options:
     """What holds for every command."""
 
     address: str
-    json: bool
+    as_json: bool
 
 
 _options = Options("", False)
@@ -53,12 +55,12 @@ _options = Options("", False)
 def options(
     address: Annotated[
         str, typer.Option(envvar="NOCODE_ADDRESS", help="HOST:PORT of the gateway.")
-    ] = "127.0.0.1:50050",
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    ] = DEFAULT_ADDRESS,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Train image models without writing code, and call them."""
     _options.address = address
-    _options.json = json
+    _options.as_json = as_json
 
 
 TaskOption = Annotated[str, typer.Option("--task", "-t", help="E.g. classification.")]
@@ -112,10 +114,20 @@ def train(
     save: SaveTo = None,
 ) -> None:
     """Train a model on a data set, and measure it on images held out."""
+    own = {
+        "--architecture": architecture,
+        "--set": settings,
+        "--id": pipeline_id,
+        "--name": name,
+        "--group-by": group_by,
+    }
     with _client() as client:
-        pipeline_name = dataset
-        if "/pipelines/" not in dataset:
-            task = _task_of(dataset)
+        if "/pipelines/" in dataset:
+            arguments.refuse_for_pipeline(dataset, own)
+            pipeline_name = dataset
+        else:
+            task = arguments.task_of(dataset)
+            config = arguments.training_config(settings or [])
             if not architecture:
                 first: Any = client.list("architectures", task, 1)[0]
                 architecture = first.name
@@ -123,7 +135,7 @@ def train(
                 display_name=name,
                 architecture=architecture,
                 dataset=dataset,
-                training_config=_training_config(settings or []),
+                training_config=config,
                 split_config=pipeline_pb2.SplitConfig(group_by=group_by),
             )
             pipeline_name = client.create_pipeline(task, pipeline, pipeline_id=pipeline_id).name
@@ -138,9 +150,9 @@ def train(
 def watch(job: Annotated[str, typer.Argument(help="tasks/TASK/jobs/ID.")]) -> None:
     """Follow a job until it ends."""
     with _client() as client:
-        _finish(client, client.job(job), no_wait=False)
-        ended = client.job(job)
+        ended = _follow(client, job)
         _show(ended, lambda: display.job(ended))
+        _check(ended)
 
 
 @app.command()
@@ -178,21 +190,24 @@ def predict(
 ) -> None:
     """Ask a model what it sees in images."""
     wanted = prediction_pb2.PredictOptions(overlay=overlay is not None, top_k=top_k)
-    response = prediction_pb2.PredictResponse()
-    with _client() as client:
-        for start in range(0, len(images), IMAGES_A_REQUEST):
-            batch = [path.read_bytes() for path in images[start : start + IMAGES_A_REQUEST]]
-            response.MergeFrom(client.predict(name, batch, wanted))
+    width = max(len(str(path)) for path in images)
+    failed = False
     if overlay is not None:
         overlay.mkdir(parents=True, exist_ok=True)
-        for path, prediction in zip(images, response.predictions, strict=True):
-            if prediction.overlay_png:
-                target = _unused(overlay / f"{path.stem}.png")
-                target.write_bytes(prediction.overlay_png)
-                display.note(f"Saved {target}")
-            prediction.ClearField("overlay_png")
-    _show(response, lambda: display.predictions(images, response))
-    if any(prediction.HasField("error") for prediction in response.predictions):
+    with _client() as client:
+        for batch, response in predict_files(client, name, images, wanted):
+            for path, prediction in zip(batch, response.predictions, strict=True):
+                if overlay is not None and prediction.overlay_png:
+                    target = _unused(overlay / f"{path.stem}.png")
+                    target.write_bytes(prediction.overlay_png)
+                    display.note(f"Saved {target}")
+                prediction.ClearField("overlay_png")
+                if _options.as_json:
+                    _print_line({"image": str(path), "model": response.model}, prediction)
+                else:
+                    display.prediction(path, prediction, width)
+                failed = failed or prediction.HasField("error")
+    if failed:
         raise typer.Exit(1)
 
 
@@ -262,13 +277,16 @@ def main() -> None:
     try:
         app()
     except JobFailed as error:
-        display.failure(error.message, error.reason, error.log)
+        # The worker's log is for what the server cannot explain; the rest, a user can mend.
+        log = error.log if error.code == "INTERNAL" else ""
+        display.failure(error.message, error.reason, log)
         sys.exit(1)
     except CallFailed as error:
         display.failure(error.message, error.reason)
         sys.exit(3 if error.unreachable else 1)
     except OSError as error:
-        display.failure(f"{error.filename or ''}: {error.strerror or error}")
+        place = f"{error.filename}: " if error.filename else ""
+        display.failure(f"{place}{error.strerror or error}")
         sys.exit(1)
 
 
@@ -293,43 +311,28 @@ def _finish(client: Client, job: job_pb2.Job, no_wait: bool) -> job_pb2.Job:
     if no_wait:
         _show(job, lambda: display.note(f"{job.name}\nFollow it: nocode-vision watch {job.name}"))
         return job
+    ended = _follow(client, job.name)
+    _check(ended)
+    return ended
+
+
+def _follow(client: Client, job: str) -> job_pb2.Job:
+    """Follow a job with a bar until it has ended, and say what it noticed."""
     try:
-        last = display.follow(client.watch(job.name))
+        ended = display.follow(client.watch(job))
     except KeyboardInterrupt:
         display.note(
-            f"The job goes on. Come back with: nocode-vision watch {job.name}\n"
-            f"Stop it with: nocode-vision cancel {job.name}"
+            f"The job goes on. Come back with: nocode-vision watch {job}\n"
+            f"Stop it with: nocode-vision cancel {job}"
         )
         raise typer.Exit(130) from None
-    display.findings(last.findings)
-    if last.state != job_pb2.Job.STATE_SUCCEEDED:
-        raise JobFailed(last)
-    return last
+    display.findings(ended.findings)
+    return ended
 
 
-def _training_config(settings: Iterable[str]) -> pipeline_pb2.TrainingConfig:
-    """Parse FIELD=VALUE as the contract's types say."""
-    config = pipeline_pb2.TrainingConfig()
-    fields = pipeline_pb2.TrainingConfig.DESCRIPTOR.fields_by_name
-    for setting in settings:
-        field, _, value = setting.partition("=")
-        if field not in fields:
-            raise typer.BadParameter(f"--set {setting}: the fields are {', '.join(fields)}.")
-        kind = type(getattr(config, field))
-        try:
-            setattr(config, field, kind(value))
-        except ValueError:
-            raise typer.BadParameter(
-                f"--set {setting}: {field} takes {'a number' if kind is float else 'an integer'}."
-            ) from None
-    return config
-
-
-def _task_of(name: str) -> str:
-    parts = name.split("/")
-    if len(parts) != 4 or parts[0] != "tasks":
-        raise typer.BadParameter(f"{name} is not of the form tasks/TASK/datasets/ID.")
-    return parts[1]
+def _check(ended: job_pb2.Job) -> None:
+    if ended.state != job_pb2.Job.STATE_SUCCEEDED:
+        raise JobFailed(ended)
 
 
 def _list(collection: str, task: str, limit: int) -> None:
@@ -360,17 +363,21 @@ def _unused(path: Path) -> Path:
 
 
 def _show(message: Message, as_text: Callable[[], None]) -> None:
-    if _options.json:
+    if _options.as_json:
         print(json_format.MessageToJson(message, preserving_proto_field_name=True))  # noqa: T201
     else:
         as_text()
 
 
 def _show_all(messages: list[Message], as_text: Callable[[], None]) -> None:
-    if _options.json:
+    if _options.as_json:
         for message in messages:
-            print(  # noqa: T201
-                json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None)
-            )
+            _print_line({}, message)
     else:
         as_text()
+
+
+def _print_line(more: dict[str, str], message: Message) -> None:
+    """Print a message as JSON in a line, as one of many, with `more` in front of its fields."""
+    fields = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    print(json.dumps(more | fields))  # noqa: T201

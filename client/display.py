@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
     from nocode.vision.v1 import dataset_pb2, model_pb2, pipeline_pb2, prediction_pb2
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(highlight=False, soft_wrap=True, stderr=True)
+# Names come from users: in `dog [male]` and `:dog:` nothing is markup.
+out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+err = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, stderr=True)
 
 SEVERITY_STYLES = {
     finding_pb2.Finding.SEVERITY_ERROR: "red",
@@ -40,21 +41,21 @@ SEVERITY_STYLES = {
 
 def note(text: str) -> None:
     """Say something that is not the result."""
-    err.print(text, markup=False)
+    err.print(text)
 
 
 def failure(message: str, reason: str = "", log: str = "") -> None:
     """Say what went wrong."""
     if log:
-        err.print(log, style="dim", markup=False)
-    err.print(f"Error: {message}" + (f" [{reason}]" if reason else ""), style="red", markup=False)
+        err.print(log, style="dim")
+    err.print(f"Error: {message}" + (f" [{reason}]" if reason else ""), style="red")
 
 
 @contextmanager
 def upload_bar(path: Path) -> Iterator[Callable[[int, int], None]]:
     """Show how much of `path` is sent; gives the function to call with bytes sent and in all."""
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
@@ -79,12 +80,12 @@ def follow(states: Iterable[job_pb2.Job]) -> job_pb2.Job:
         return job
     with Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[eta]}"),
-        TextColumn("{task.fields[metrics]}", style="dim"),
+        TextColumn("{task.fields[eta]}", markup=False),
+        TextColumn("{task.fields[metrics]}", style="dim", markup=False),
         console=err,
     ) as bar:
         task = bar.add_task("Waiting", total=None, eta="", metrics="")
@@ -105,10 +106,10 @@ def findings(found: Sequence[finding_pb2.Finding]) -> None:
     """List findings, if there are any."""
     for finding in found:
         style = SEVERITY_STYLES.get(finding.severity, "")
-        err.print(f"{finding.id} ({finding.count})", style=style, end=" ", markup=False)
+        err.print(f"{finding.id} ({finding.count})", style=style, end=" ")
         examples = ", ".join(finding.examples[:3])
         more = ", …" if len(finding.examples) > 3 else ""
-        err.print(finding.message + (f" E.g. {examples}{more}" if examples else ""), markup=False)
+        err.print(finding.message + (f" E.g. {examples}{more}" if examples else ""))
 
 
 def dataset(data: dataset_pb2.Dataset) -> None:
@@ -121,7 +122,7 @@ def dataset(data: dataset_pb2.Dataset) -> None:
     out.print(table)
     if data.given_splits:
         splits = ", ".join(f"{split.subset} {split.image_count}" for split in data.given_splits)
-        out.print(f"Splits in the data: {splits}", markup=False)
+        out.print(f"Splits in the data: {splits}")
     findings(data.findings)
 
 
@@ -130,7 +131,6 @@ def model(trained: model_pb2.Model) -> None:
     out.print(
         f"{trained.name}: {trained.architecture}, {trained.parameter_count:,} weights, "
         f"best epoch {trained.best_epoch}",
-        markup=False,
     )
     evaluation(trained.evaluation)
 
@@ -139,7 +139,7 @@ def job(shown: job_pb2.Job) -> None:
     """Show a job in a line, and its result."""
     state = job_pb2.Job.State.Name(shown.state).removeprefix("STATE_")
     result = shown.dataset or shown.model or shown.export.uri
-    out.print(f"{shown.name}  {state}  {result}".rstrip(), markup=False)
+    out.print(f"{shown.name}  {state}  {result}".rstrip())
     if shown.HasField("evaluation"):
         evaluation(shown.evaluation)
 
@@ -162,12 +162,9 @@ def evaluation(measured: evaluation_pb2.Evaluation) -> None:
         out.print(rows)
 
 
-def predictions(images: Sequence[Path], response: prediction_pb2.PredictResponse) -> None:
-    """Show what a model saw, an image a row."""
-    table = Table("image", "answer")
-    for path, prediction in zip(images, response.predictions, strict=True):
-        table.add_row(str(path), _answer(prediction))
-    out.print(table)
+def prediction(path: Path, seen: prediction_pb2.Prediction, width: int) -> None:
+    """Show what a model saw in an image, in a line whose first column is `width` wide."""
+    out.print(f"{path!s:{width}}  {_answer(seen)}")
 
 
 def listing(collection: str, found: Sequence[Any]) -> None:

@@ -38,6 +38,9 @@ def channel_options(max_message_bytes: int) -> tuple[tuple[str, Any], ...]:
         *message_limits(max_message_bytes),
         *METADATA_LIMITS,
         ("grpc.service_config", _SERVICE_CONFIG),
+        # A backend is near. The proxy of the variable `http_proxy`, which may be set for downloads,
+        # leads elsewhere.
+        ("grpc.enable_http_proxy", 0),
         # A connection attempt that is not answered is given up after the least back-off.
         ("grpc.min_reconnect_backoff_ms", 1_000),
         ("grpc.initial_reconnect_backoff_ms", 200),

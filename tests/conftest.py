@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from common.settings import StorageSettings
+
+
+# A machine that downloads through a proxy still has its own servers: neither gRPC nor urllib knows.
+os.environ["no_proxy"] = ",".join(filter(None, (os.environ.get("no_proxy"), "127.0.0.1,localhost")))
 
 
 @pytest.fixture(scope="session")
@@ -41,5 +46,7 @@ def bucket(storage_settings: StorageSettings) -> Bucket:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """The whole system as real processes; each test process that asks has its own."""
-    with LocalStack(tmp_path_factory.mktemp("stack")) as running:
+    # Threads that wait for cores which other tests are using take many times as long.
+    env = {"classification": {"NOCODE_TRAIN_THREADS": "1"}}
+    with LocalStack(tmp_path_factory.mktemp("stack"), env=env) as running:
         yield running

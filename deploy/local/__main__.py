@@ -18,6 +18,9 @@ from common.settings import ServerSettings, StorageSettings, load
 from deploy.local.process import REPOSITORY, ProcessFailed
 from deploy.local.stack import SERVICES, LocalStack
 
+PACKAGE = "nocode.vision.v1"
+ALL_OF_A_TASK = '\'{"parent": "tasks/classification"}\''
+
 
 class RunSettings(ServerSettings):
     """`make run`: those of the gateway, and where everything is kept."""
@@ -35,7 +38,10 @@ def main() -> int:
     _say("Starting. This takes some seconds.")
     try:
         with LocalStack(
-            settings.run_dir.resolve(), storage=storage, gateway_port=settings.port
+            settings.run_dir.resolve(),
+            storage=storage,
+            gateway_port=settings.port,
+            gateway_metrics_port=settings.metrics_port,
         ) as stack:
             _say(_directions(stack, settings.run_dir))
             while True:
@@ -49,15 +55,38 @@ def main() -> int:
         return 1
 
 
+def grpcurl_calls(address: str) -> list[str]:
+    """Return commands that call a gateway with grpcurl."""
+    call = ".venv/bin/grpcurl -plaintext"
+    return [
+        f"{call} {address} list",
+        f"{call} {address} describe {PACKAGE}.PipelineService",
+        f"{call} -d {ALL_OF_A_TASK} {address} {PACKAGE}.PipelineService/ListArchitectures",
+        f"{call} -d {ALL_OF_A_TASK} {address} {PACKAGE}.DatasetService/ListDatasets",
+    ]
+
+
+def buf_calls(address: str) -> list[str]:
+    """Return commands that do the same with buf."""
+    call = ".venv/bin/buf curl --protocol grpc --http2-prior-knowledge"
+    url = f"http://{address}"
+    return [
+        f"{call} --list-methods {url}",
+        f"{call} -d {ALL_OF_A_TASK} {url}/{PACKAGE}.PipelineService/ListArchitectures",
+        f"{call} -d {ALL_OF_A_TASK} {url}/{PACKAGE}.DatasetService/ListDatasets",
+    ]
+
+
 def _directions(stack: LocalStack, run_dir: Path) -> str:
     """Say what runs where, with commands to paste."""
-    call = ".venv/bin/grpcurl -plaintext"
-    task = '\'{"parent": "tasks/classification"}\''
-    service = "nocode.vision.v1"
     services = "\n".join(
         f"  {name + ' service':24} {stack.address_of(name)}, {stack.metrics_url_of(name)}"
         for name in SERVICES
     )
+    # Its package has no program for some machines, such as Linux on ARM.
+    has_grpcurl = Path(sys.executable).with_name("grpcurl").exists()
+    calls = grpcurl_calls(stack.address) if has_grpcurl else buf_calls(stack.address)
+    commands = "\n".join(f"  {call}" for call in calls)
     return f"""
   {"gateway":24} {stack.address}, {stack.metrics_url_of("gateway")}
 {services}
@@ -66,10 +95,7 @@ def _directions(stack: LocalStack, run_dir: Path) -> str:
 
 Try:
 
-  {call} {stack.address} list
-  {call} {stack.address} describe {service}.PipelineService
-  {call} -d {task} {stack.address} {service}.PipelineService/ListArchitectures
-  {call} -d {task} {stack.address} {service}.DatasetService/ListDatasets
+{commands}
   .venv/bin/nocode-vision --help
 
 README.md goes on from there, up to a prediction. Ctrl-C stops everything and keeps the data.

@@ -35,6 +35,12 @@ class Process:
 
     On Linux it dies with the thread that started it, even if this process is killed: start it from
     a thread that lives as long as it should, such as the main thread.
+
+    Args:
+        name: What it is called in messages.
+        command: Program and arguments.
+        log: File that its output is added to.
+        env: Environment variables besides those of this process; one that is None is left out.
     """
 
     def __init__(
@@ -43,20 +49,21 @@ class Process:
         command: Sequence[str],
         *,
         log: Path,
-        env: Mapping[str, str] | None = None,
+        env: Mapping[str, str | None] | None = None,
     ) -> None:
         self.name = name
         self.log = log
         if sys.platform == "linux":
             shim = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
             command = [*shim, *command]
+        variables = {**os.environ, **(env or {})}
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             self._log_start = output.tell()
             self._child = subprocess.Popen(
                 command,
                 cwd=REPOSITORY,
-                env={**os.environ, **(env or {})},
+                env={name: value for name, value in variables.items() if value is not None},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

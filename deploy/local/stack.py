@@ -7,14 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from common.settings import StorageSettings
 from deploy.local.embedded_s3 import EmbeddedS3
 from deploy.local.process import Process, wait_until_ready
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
-
-    from common.settings import StorageSettings
 
 S3 = "s3"
 GATEWAY = "gateway"
@@ -35,6 +34,7 @@ class LocalStack:
             directory, the stack has the same data.
         storage: An S3 server to use instead of starting one.
         gateway_port: 0 means any free one.
+        gateway_metrics_port: The same for its metrics.
         env: Environment variables of single parts, by part, e.g.
             `{"classification": {"NOCODE_JOB_SLOTS": "2"}}`.
     """
@@ -45,6 +45,7 @@ class LocalStack:
         *,
         storage: StorageSettings | None = None,
         gateway_port: int = 0,
+        gateway_metrics_port: int = 0,
         env: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self._directory = directory
@@ -52,7 +53,7 @@ class LocalStack:
         self._s3: EmbeddedS3 | None = None
         self._env = env or {}
         self._processes: dict[str, Process] = {}
-        self._ports = {GATEWAY: {"port": gateway_port, "metrics_port": 0}}
+        self._ports = {GATEWAY: {"port": gateway_port, "metrics_port": gateway_metrics_port}}
 
     def __enter__(self) -> Self:
         try:
@@ -169,16 +170,18 @@ class LocalStack:
         ready = wait_until_ready(self._processes[part], self._ready_file(part), _READY_S)
         self._ports[part] = json.loads(ready)
 
-    def _settings_of(self, part: str) -> dict[str, str]:
+    def _settings_of(self, part: str) -> dict[str, str | None]:
         ports = self._ports.get(part, {"port": 0, "metrics_port": 0})
-        settings = {
+        settings: dict[str, str | None] = {
             "NOCODE_READY_FILE": str(self._ready_file(part)),
             "NOCODE_PORT": str(ports["port"]),
             "NOCODE_METRICS_PORT": str(ports["metrics_port"]),
         }
         if part == GATEWAY:
             backends = {service: self.address_of(service) for service in SERVICES}
-            return settings | {"NOCODE_BACKENDS": json.dumps(backends)}
+            # The keys of another S3 server come with this process's own environment.
+            keys = dict.fromkeys(f"NOCODE_{name.upper()}" for name in StorageSettings.model_fields)
+            return settings | keys | {"NOCODE_BACKENDS": json.dumps(backends)}
         return settings | {
             "NOCODE_HOST": _LOOPBACK,
             "NOCODE_S3_ENDPOINT": self.storage.s3_endpoint,

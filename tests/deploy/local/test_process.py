@@ -55,6 +55,15 @@ def test_a_process_gets_variables_and_writes_a_log(start, tmp_path):
     assert process.log.read_text().splitlines() == [f"value {process.pid}", "bye"]
 
 
+def test_a_variable_can_be_left_out(start, monkeypatch):
+    """One of this process, such as a key that the child must not have."""
+    monkeypatch.setenv("SECRET", "x")
+    process = start(*python("import os; print(os.environ.get('SECRET'))"), env={"SECRET": None})
+    wait_for(lambda: process.exit_status is not None, "it ends")
+
+    assert process.log.read_text() == "None\n"
+
+
 def test_an_early_end_is_reported_with_the_log(start, tmp_path):
     """But not with what an earlier process wrote there."""
     log = tmp_path / "log"

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,11 +17,15 @@ import psutil
 import pytest
 
 from common.storage.bucket import Bucket
+from deploy.local.__main__ import buf_calls, grpcurl_calls
 from deploy.local.process import REPOSITORY, ProcessFailed
 from deploy.local.stack import LocalStack
 from nocode.vision.v1 import dataset_pb2, dataset_pb2_grpc
 
 TASK = "tasks/classification"
+GRPCURL = REPOSITORY / ".venv/bin/grpcurl"
+# Nobody listens there.
+DEAD_PROXY = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +39,13 @@ def stack(directory):
     """A stack that these tests may harm."""
     with LocalStack(directory, env={"gateway": {"NOCODE_DRAIN_S": "1"}}) as running:
         yield running
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def list_datasets(address: str, *, timeout: float = 30) -> int:
@@ -102,12 +114,41 @@ def test_a_killed_s3_server_comes_back_with_its_data(stack):
     assert list_datasets(stack.address) == 0
 
 
+@pytest.mark.parametrize(
+    "calls",
+    [
+        pytest.param(
+            grpcurl_calls,
+            id="grpcurl",
+            marks=pytest.mark.skipif(not GRPCURL.exists(), reason="not for this machine"),
+        ),
+        pytest.param(buf_calls, id="buf"),
+    ],
+)
+def test_the_system_can_be_called_by_reflection(stack, calls):
+    """With either program that `make run` may name; the contract and the data are seen."""
+    printed = [
+        subprocess.run(
+            shlex.split(call), cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+        for call in calls(stack.address)
+    ]
+
+    assert "nocode.vision.v1.PipelineService" in printed[0]
+    assert '"mobilenet_v3_small"' in printed[-2]
+    assert printed[-1].split() in (["{", "}"], ["{}"])  # no data sets
+
+
+def storage_variables(pid: int) -> set[str]:
+    """Return the variables of a process that say how to reach the bucket."""
+    return {name for name in psutil.Process(pid).environ() if name.startswith("NOCODE_S3_")}
+
+
 def test_the_gateway_is_given_no_storage_keys(stack):
     """It has no use for them."""
-    environment = psutil.Process(stack.pid("gateway")).environ()
-
-    assert "NOCODE_BACKENDS" in environment
-    assert not {name for name in environment if name.startswith("NOCODE_S3_")}
+    assert "NOCODE_BACKENDS" in psutil.Process(stack.pid("gateway")).environ()
+    assert storage_variables(stack.pid("classification"))
+    assert not storage_variables(stack.pid("gateway"))
 
 
 def test_a_part_that_does_not_come_up_ends_the_others(tmp_path):
@@ -149,12 +190,23 @@ def make_run(tmp_path):
         process.stdout.close()
 
 
-def test_make_run_prints_commands_that_work_and_stops_cleanly(make_run, tmp_path):
-    """Every command that it prints; at Ctrl-C nothing stays behind but the data."""
-    process, printed = make_run()
+def test_make_run_prints_commands_that_work_and_stops_cleanly(make_run, tmp_path, monkeypatch):
+    """Every command that it prints; at Ctrl-C nothing stays behind but the data.
+
+    Also on a machine that downloads through a proxy, which knows nothing of 127.0.0.1.
+    """
+    monkeypatch.delenv("no_proxy")
+    process, printed = make_run(**DEAD_PROXY)
     commands = re.findall(r"^  (\.venv/bin/.*)$", printed, re.MULTILINE)
-    for command in commands:
-        subprocess.run(shlex.split(command), cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL)
+    address = re.search(r"^  gateway +(\S+),", printed, re.MULTILINE)[1]
+    for command in [*commands, f".venv/bin/nocode-vision --address {address} datasets"]:
+        subprocess.run(
+            shlex.split(command),
+            cwd=REPOSITORY,
+            env=os.environ | DEAD_PROXY,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
     children = psutil.Process(process.pid).children(recursive=True)
 
     process.send_signal(signal.SIGINT)
@@ -168,8 +220,10 @@ def test_make_run_prints_commands_that_work_and_stops_cleanly(make_run, tmp_path
 
 
 def test_make_run_uses_the_s3_server_it_is_told_to(make_run, storage_settings):
-    """And starts none. `kill` ends it like Ctrl-C does."""
+    """And starts none, nor does the gateway get its keys. `kill` ends it like Ctrl-C does."""
+    metrics_port = free_port()
     process, printed = make_run(
+        NOCODE_METRICS_PORT=str(metrics_port),
         NOCODE_S3_ENDPOINT=storage_settings.s3_endpoint,
         NOCODE_S3_ACCESS_KEY=storage_settings.s3_access_key,
         NOCODE_S3_SECRET_KEY=storage_settings.s3_secret_key,
@@ -177,6 +231,10 @@ def test_make_run_uses_the_s3_server_it_is_told_to(make_run, storage_settings):
     )
     children = psutil.Process(process.pid).children(recursive=True)
     names = {child.name() for child in children}
+    gateway = next(child for child in children if child.cmdline()[-2:] == ["-m", "gateway"])
+    keys = storage_variables(gateway.pid)
+    with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10) as answer:
+        metrics = answer.read()
 
     process.send_signal(signal.SIGTERM)
 
@@ -184,6 +242,9 @@ def test_make_run_uses_the_s3_server_it_is_told_to(make_run, storage_settings):
     assert not [child for child in children if child.is_running()]
     assert f"{storage_settings.s3_endpoint}, bucket {storage_settings.s3_bucket}" in printed
     assert "weed" not in names
+    assert not keys
+    assert b"grpc_server_handled_total" in metrics
+    assert f"http://127.0.0.1:{metrics_port}/metrics" in printed
 
 
 def test_make_run_says_which_part_ended(make_run):
