@@ -127,8 +127,9 @@ class Bench:
             step_count = int(str(values["step"]))
             self._busy_s = (time.process_time() - self._busy_from) * step_count / (step_count - 1)
 
-    def add_history(self, epoch: int, metrics: Mapping[str, float]) -> None:
+    def add_history(self, epoch: int, metrics: Mapping[str, float], ended_s: float) -> None:
         """Print the epoch beside its limit."""
+        del ended_s
         loop, busy_loop = metrics["images_per_second"], self._image_count / self._busy_s
         epoch_s = self._image_count / loop
         limit, busy_limit = self._resident.rates(min(epoch_s, 20.0))

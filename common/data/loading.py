@@ -150,10 +150,12 @@ class ImageCache:
             return streamed
         written_NSS3 = np.memmap(partial, dtype=np.uint8, mode="r+", shape=shape)
         self._fill(written_NSS3, reader, entries, preprocessing, max_pixels, on_image)
-        written_NSS3.flush()
         with partial.open("r+b") as file:
             file.seek(int(np.prod(shape)))
             file.write(_trailer(written_NSS3))
+            file.flush()
+            # Writes what is mapped as well. Unlike the mapping's own `flush`, it lets other
+            # threads run meanwhile: for a large file it takes longer than a worker may be silent.
             os.fsync(file.fileno())
         del written_NSS3
         partial.replace(path)

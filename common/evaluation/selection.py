@@ -14,7 +14,7 @@ from common.reasons import Reason
 from common.storage import resources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
     from common.data.manifest import Entry
     from common.jobs.context import JobContext
@@ -26,7 +26,8 @@ def choose(
 ) -> dict[int, Entry]:
     """Return the images to measure on, by index, with annotations in the model's classes.
 
-    Findings on the job tell of images left out, and of those that the model has seen before.
+    Findings on the job tell of images left out, and of those that the model has seen before, or
+    may have.
 
     Args:
         context: The job.
@@ -57,8 +58,7 @@ def choose(
         )
     report = Report()
     found = _in_classes_of(model, context, dataset, {i: entries[i] for i in chosen}, report)
-    if split:
-        _report_seen(context, model, split, found.values(), report)
+    _report_seen(context, model, split, found.values(), report)
     for finding in report.findings():
         context.add_finding(finding)
     return found
@@ -102,14 +102,24 @@ def _in_classes_of(
 def _report_seen(
     context: JobContext,
     model: model_pb2.Model,
-    split: pipeline_pb2.Splits,
-    entries: Iterable[Entry],
+    split: pipeline_pb2.Splits | None,
+    entries: Collection[Entry],
     report: Report,
 ) -> None:
-    """Say so if the model was trained or chosen on some of the very images it is measured on."""
+    """Say so if the model was trained or chosen on some of the very images it is measured on.
+
+    Without a split it may have been any image of its data set, without that any image at all.
+    """
     try:
         known = DatasetReader(context.bucket, model.dataset).entries()
     except NotFound:
+        files = [entry.file for entry in entries]
+        report.add("IMAGES_MAYBE_TRAINED_ON", files, deleted=model.dataset)
+        return
+    if split is None:
+        digests = {entry.sha256 for entry in known}
+        seen = [entry.file for entry in entries if entry.sha256 in digests]
+        report.add("IMAGES_MAYBE_TRAINED_ON", seen, deleted=model.pipeline)
         return
     for finding_id, indices in (
         ("IMAGES_TRAINED_ON", split.train),

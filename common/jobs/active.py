@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import NotFound
 from common.jobs import states
+from common.jobs.store import marker_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,10 +70,14 @@ class ActiveJobs:
         markers.sort(key=lambda marker: (marker.created_ns, marker.job))
         entries = {}
         for marker in markers:
-            if entry := self._read(marker, self._entries.get(marker.job)):
-                entries[marker.job] = entry
-            else:
+            entry = self._read(marker, self._entries.get(marker.job))
+            if entry is None:
                 self._see_to_dangling(marker)
+            elif marker.key != marker_key(entry.job):
+                # Of an earlier request with the same id, which was cut short: the job has its own.
+                self._jobs.bucket.delete(marker.key)
+            else:
+                entries[marker.job] = entry
         self._entries = entries
         known = {marker.key for marker in markers}
         self._dangling = {key: at for key, at in self._dangling.items() if key in known}

@@ -7,6 +7,7 @@ its worker; before, everything under the resource's name is rubbish of this job'
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from common import names
@@ -35,6 +36,18 @@ def committed(bucket: Bucket, job: pb.Job) -> str:
     except NotFound:
         pass
     return ""
+
+
+def left_checkpoint(bucket: Bucket, job: str, attempt: int) -> bool:
+    """Whether an attempt at a training got so far that the next one begins behind its beginning.
+
+    `common.training.checkpoints` says what a checkpoint is.
+    """
+    try:
+        latest = json.loads(bucket.get(f"{job}/checkpoint/latest.json"))
+    except KeyMissing:
+        return False
+    return bool(latest.get("attempt") == attempt)
 
 
 def discard(bucket: Bucket, job: pb.Job) -> None:

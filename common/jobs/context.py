@@ -7,10 +7,12 @@ import time
 from typing import TYPE_CHECKING
 
 from common import names
+from common.jobs.store import Claim, ClaimLost
+from common.storage import resources
 from nocode.vision.v1 import job_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from common.settings import ServiceSettings
@@ -108,14 +110,14 @@ class JobContext:
 
     def add_finding(self, finding: finding_pb2.Finding) -> None:
         """Tell the job's owner something; one with the same id is replaced."""
-        with self._lock:
-            kept = [other for other in self.job.findings if other.id != finding.id]
-            del self.job.findings[:]
-            self.job.findings.extend([*kept, finding])
-            self._version += 1
+        self._replace_finding(finding.id, [finding])
 
-    def add_history(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Keep what an epoch left.
+    def drop_finding(self, finding_id: str) -> None:
+        """Take back what an earlier attempt may have told, before it is found out anew."""
+        self._replace_finding(finding_id, [])
+
+    def add_history(self, epoch: int, metrics: Mapping[str, float], ended_s: float) -> None:
+        """Keep what an epoch left, and when it ended, in seconds since 1970.
 
         Entries of this epoch and later ones, which an attempt left that got further than its last
         checkpoint, are dropped.
@@ -125,7 +127,14 @@ class JobContext:
             del self.job.history[:]
             self.job.history.extend(kept)
             entry = self.job.history.add(epoch=epoch, metrics=metrics)
-            entry.end_time.GetCurrentTime()
+            entry.end_time.FromMilliseconds(round(ended_s * 1000))
+            self._version += 1
+
+    def _replace_finding(self, finding_id: str, by: Sequence[finding_pb2.Finding]) -> None:
+        with self._lock:
+            kept = [other for other in self.job.findings if other.id != finding_id]
+            del self.job.findings[:]
+            self.job.findings.extend([*kept, *by])
             self._version += 1
 
     def check_cancelled(self) -> None:
@@ -136,6 +145,17 @@ class JobContext:
         """
         if self._stop.is_set():
             raise Cancelled
+
+    def check_claim(self) -> None:
+        """Return if this worker is still the one that does the job, as the bucket has it.
+
+        To be asked before what cannot be undone, as a worker may have been cut off for a while.
+
+        Raises:
+            ClaimLost: The job has been given to another worker.
+        """
+        if not Claim.of(self.job).holds(resources.jobs(self.bucket).get(self.job.name)):
+            raise ClaimLost(self.job.name)
 
     def request_stop(self) -> None:
         """Make the next `progress` or `check_cancelled` raise."""
@@ -159,6 +179,11 @@ class JobContext:
 def work_dir(settings: ServiceSettings, name: names.ResourceName) -> Path:
     """Return the scratch folder of a job on this machine."""
     return settings.work_dir / "jobs" / name.id
+
+
+def work_dirs(settings: ServiceSettings) -> Iterator[Path]:
+    """Yield the scratch folders of all jobs on this machine; each is named as its job's id."""
+    yield from (settings.work_dir / "jobs").glob("*")
 
 
 def _fraction_done(progress: pb.JobProgress) -> float | None:

@@ -8,9 +8,9 @@ by the clock of whoever looks, may be taken over.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import secrets
-import signal
 import socket
 import threading
 import time
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from common import names
-from common.errors import Conflict, Exhausted, Internal, NotFound, StorageUnavailable
-from common.jobs import ending, states
+from common.errors import Conflict, Internal, NotFound, StorageUnavailable
+from common.jobs import ending, states, wording
 from common.jobs.active import ActiveJobs
 from common.jobs.launchers import LaunchFailed
 from common.jobs.store import Claim, ClaimLost
@@ -30,7 +30,6 @@ from nocode.vision.v1 import job_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from common.errors import DomainError
     from common.jobs.active import ActiveJob
     from common.jobs.devices import Slot
     from common.jobs.launchers import Exit, Launcher
@@ -41,8 +40,12 @@ _INTERVAL_S = 1.0
 _POLL_S = 0.1
 # How long a worker may take to say its first word: it may have to wait for a machine.
 _START_S = 600.0
+# How long no worker is started after one could not be: the next one could not be either.
+_PAUSE_S = 5.0
 # How long a killed worker may take to be gone.
 _KILL_S = 5.0
+# How often to look for what was kept for jobs and is of no use any more.
+_SWEEP_S = 3600.0
 _INTERRUPTED = "Was interrupted; waits to go on."
 _AT_WORK = frozenset({states.RUNNING, states.CANCELLING})
 
@@ -100,8 +103,11 @@ class Dispatcher:
         self._cancel_grace_s = cancel_grace_s
         gpus = {device for slot in slots for device in slot.devices}
         self._where = f"{len(gpus)} GPUs" if len(gpus) > 1 else "1 GPU" if gpus else "the CPU"
+        self._tasks = tuple(tasks)
         self._active = ActiveJobs(jobs, tasks, lease_s)
         self._running: dict[str, _Running] = {}
+        self._paused_until = -math.inf
+        self._swept_at = -math.inf
         self._stop_grace_s: float | None = None
         self._woken = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
@@ -133,15 +139,17 @@ class Dispatcher:
             try:
                 self._step()
                 is_away = False
+                self._wait()
             except (StorageUnavailable, Conflict) as error:
                 # Nobody could be heard of meanwhile, so silence means nothing.
                 self._active.forget_silence()
                 if not is_away:
                     _log.warning("jobs wait for the storage: %s", error)
                 is_away = True
+                self._woken.wait(_INTERVAL_S)
             except Exception:  # noqa: BLE001 - a bug must not end all dispatching
                 _log.exception("dispatching failed; it is tried again")
-            self._wait()
+                self._woken.wait(_INTERVAL_S)
         self._shut_down(time.monotonic() + self._stop_grace_s)
 
     def _wait(self) -> None:
@@ -159,11 +167,15 @@ class Dispatcher:
             if entry.job.name not in self._running:
                 self._see_to_others(entry)
         queued = [entry for entry in active.values() if entry.job.state == states.QUEUED]
-        self._start(queued)
+        # One whose worker has given it back, but is still there, is started when that is gone.
+        self._start([entry for entry in queued if entry.job.name not in self._running])
         waiting = [entry for entry in queued if entry.job.state == states.QUEUED]
         at_work = sum(entry.job.state in _AT_WORK for entry in active.values())
         self._explain(waiting, at_work)
         self._metrics.active(entry.job for entry in active.values())
+        if time.monotonic() - self._swept_at > _SWEEP_S:
+            self._swept_at = time.monotonic()
+            self._sweep()
 
     def _see_to_own(self, running: _Running, entry: ActiveJob | None) -> None:
         """See to a job whose worker this instance has started."""
@@ -220,7 +232,7 @@ class Dispatcher:
     def _lose(self, claim: Claim, end: Exit) -> pb.Job:
         if self._stop_grace_s is not None:
             return ending.give_back(self._jobs, claim, _INTERRUPTED)
-        error = _explanation(end)
+        error = wording.explanation(end)
         _log.warning("%s: attempt %d: %s", claim.name, claim.attempt, error.message)
         status = ending.status_of(error, end.log_tail)
         return ending.lose(self._jobs, claim, status, limit=self._attempts)
@@ -245,8 +257,8 @@ class Dispatcher:
         _log.warning("%s: its worker, of %s, is lost", silent.name, silent.owner)
         error = Internal(
             Reason.WORKER_LOST,
-            f"The worker was not heard of for {self._lease_s:g} s, and that for "
-            f"{self._attempts} workers in all.",
+            f"The worker was not heard of for {self._lease_s:g} s. A job is given up when "
+            f"{self._attempts} workers in a row are lost that got no further.",
             owner=silent.owner,
             attempt=silent.attempt,
         )
@@ -256,18 +268,32 @@ class Dispatcher:
             ending.lose(self._jobs, Claim.of(job), status, limit=self._attempts)
         self.wake()
 
+    def _sweep(self) -> None:
+        """Free what a service that has died kept here for jobs that have ended since.
+
+        What is kept for a job that is not found stays: it may be of another bucket.
+        """
+        for job_id in self._launcher.kept():
+            for task in self._tasks:
+                job = self._jobs.find(names.ResourceName(task, "jobs", job_id))
+                if job and states.ended(job.state) and job.name not in self._running:
+                    _log.info("%s: what was kept for it is removed", job.name)
+                    self._launcher.discard(job, ended=True)
+
     # Starting.
 
     def _start(self, queued: Sequence[ActiveJob]) -> None:
-        """Start jobs from the front of the queue while there is room."""
+        """Start jobs from the front of the queue while there is room, and it can be done."""
         for entry in queued:
-            if not self._free:
+            if not self._free or self._is_paused():
                 return
             try:
                 entry.job = self._jobs.change(entry.job.name, self._claim)
             except (_NotQueued, NotFound):
                 self._active.forget(entry.job.name)
             else:
+                # However long it has waited, its worker is silent only from now on.
+                entry.heard_at = time.monotonic()
                 self._launch(entry.job, self._free.pop(0))
 
     def _claim(self, job: pb.Job) -> None:
@@ -278,15 +304,22 @@ class Dispatcher:
         job.attempt += 1
         job.heartbeat_time.GetCurrentTime()
 
+    def _is_paused(self) -> bool:
+        return time.monotonic() < self._paused_until
+
     def _launch(self, job: pb.Job, slot: Slot) -> None:
         try:
             self._launcher.launch(job, slot.devices)
         except LaunchFailed as failure:
+            # Most likely no fault of the job's, e.g. too many processes: others wait meanwhile.
             self._free.append(slot)
+            self._paused_until = time.monotonic() + _PAUSE_S
             _log.exception("%s: its worker cannot be started", job.name)
             error = Internal(Reason.WORKER_CRASHED, f"The worker could not be started: {failure}.")
             with suppress(ClaimLost):
-                ending.fail(self._jobs, Claim.of(job), ending.status_of(error, log_tail=""))
+                status = ending.status_of(error, log_tail="")
+                ending.lose(self._jobs, Claim.of(job), status, limit=self._attempts)
+            self._active.forget(job.name)
             return
         now = time.monotonic()
         self._running[job.name] = _Running(job, slot, started_at=now, heard_at=now)
@@ -297,7 +330,9 @@ class Dispatcher:
     def _explain(self, waiting: Sequence[ActiveJob], at_work: int) -> None:
         """Tell queued jobs what they wait for; a job is written only if that has changed."""
         for ahead, entry in enumerate(waiting):
-            reason = _waiting_reason(ahead, at_work, self._where)
+            reason = wording.waiting_reason(
+                ahead, at_work, self._where, is_paused=self._is_paused()
+            )
 
             def change(job: pb.Job, reason: str = reason) -> None:
                 if job.state != states.QUEUED or job.waiting_reason == reason:
@@ -320,46 +355,11 @@ class Dispatcher:
             for running in list(self._running.values()):
                 if time.monotonic() >= deadline:
                     self._launcher.stop(running.job, force=True)
-                if (end := self._launcher.poll(running.job)) is None:
-                    continue
                 try:
-                    self._bury(running, end)
-                except (StorageUnavailable, Conflict):
+                    if end := self._launcher.poll(running.job):
+                        self._bury(running, end)
+                except Exception:  # noqa: BLE001 - whatever it is, the others are seen to
                     # It is taken over once it has been silent for a lease.
-                    _log.warning("%s could not be given back", running.job.name)
-                    del self._running[running.job.name]
+                    _log.exception("%s could not be given back", running.job.name)
+                    self._running.pop(running.job.name, None)
             time.sleep(_POLL_S)
-
-
-def _waiting_reason(ahead: int, at_work: int, where: str) -> str:
-    place = (
-        f"Waits for {ahead} {'job' if ahead == 1 else 'jobs'} ahead of it" if ahead else "Is next"
-    )
-    if not at_work:
-        return f"{place}; the last one is just ending."
-    return f"{place}; {at_work} {'job runs' if at_work == 1 else 'jobs run'} on {where}."
-
-
-def _explanation(end: Exit) -> DomainError:
-    """Name why a worker ended that did not say so itself."""
-    if end.code < 0:
-        try:
-            name = signal.Signals(-end.code).name
-        except ValueError:
-            name = f"signal {-end.code}"
-        what = f"was killed by {name}"
-    else:
-        what = f"ended with exit status {end.code} and without a word"
-    if end.out_of_memory is not False:
-        likely = "" if end.out_of_memory else ", most likely"
-        return Exhausted(
-            Reason.OUT_OF_MEMORY,
-            f"The worker {what}{likely} for want of memory. Use a smaller batch_size, "
-            "image_size_px or architecture, or a machine with more memory.",
-            exit_code=end.code,
-        )
-    return Internal(
-        Reason.WORKER_CRASHED,
-        f"The worker {what}. The details have the last lines of its log.",
-        exit_code=end.code,
-    )

@@ -99,7 +99,9 @@ def lose(
     limit: int,
     change: Change = _nothing,
 ) -> pb.Job:
-    """Count a lost worker: its job is tried again, or fails once it has lost too many.
+    """Count a lost worker: its job is tried again, or fails once it has lost too many in a row.
+
+    The count begins anew with a worker that left a checkpoint: the job gets on, if slowly.
 
     Args:
         jobs: The jobs.
@@ -111,10 +113,11 @@ def lose(
 
     def count(job: pb.Job) -> None:
         change(job)
-        job.lost_worker_count += 1
+        job.lost_worker_count = 1 if got_on else job.lost_worker_count + 1
         if job.state == states.RUNNING and job.lost_worker_count < limit and not is_made:
             _requeue(job, "Its worker was lost; waits to go on.")
 
+    got_on = cleanup.left_checkpoint(jobs.bucket, claim.name, claim.attempt)
     is_made = bool(cleanup.committed(jobs.bucket, jobs.get(names.parse(claim.name, "jobs"))))
     job = jobs.change_claimed(claim, count)
     return job if job.state == states.QUEUED else fail(jobs, claim, error)

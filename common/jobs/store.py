@@ -139,7 +139,7 @@ class Jobs:
         if request_id and (existing := self.find(name)):
             return _same(existing, job, field)
 
-        marker = _marker(job)
+        marker = marker_key(job)
         self.bucket.put(marker, b"")
         if self._is_full(name, before=marker):
             self.bucket.delete(marker)
@@ -258,7 +258,7 @@ class Jobs:
 
     def forget(self, job: pb.Job) -> None:
         """Remove the marker of a job for which nothing is left to do."""
-        self.bucket.delete(_marker(job))
+        self.bucket.delete(marker_key(job))
 
     def _is_full(self, name: names.ResourceName, *, before: str) -> bool:
         """Whether as many jobs wait as may, counting others made earlier than a marker.
@@ -294,7 +294,8 @@ def _active_prefix(task: str) -> str:
     return f"tasks/{task}/index/active/"
 
 
-def _marker(job: pb.Job) -> str:
+def marker_key(job: pb.Job) -> str:
+    """Return the key of the one marker of a job."""
     name = names.parse(job.name, "jobs")
     return f"{_active_prefix(name.task)}{job.create_time.ToNanoseconds():020d}-{name.id}"
 

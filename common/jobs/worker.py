@@ -13,12 +13,12 @@ import time
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from common import names
-from common.errors import Conflict, DomainError, Exhausted, Internal, StorageUnavailable
+from common.errors import Conflict, StorageUnavailable
 from common.jobs import ending, logfiles
 from common.jobs.context import Cancelled, JobContext
+from common.jobs.failures import named
 from common.jobs.reporter import Reporter
 from common.jobs.store import Claim, ClaimLost, Jobs
-from common.reasons import Reason
 from nocode.vision.v1 import evaluation_pb2
 from nocode.vision.v1 import job_pb2 as pb
 
@@ -71,9 +71,9 @@ def work(
     context = JobContext(job, task=task, bucket=bucket, settings=settings)
     signal.signal(signal.SIGTERM, lambda _number, _frame: context.request_stop())
     with Reporter(context, jobs, claim, on_lost=_die) as reporter:
-        end = _run(context, runners[job.kind], jobs, claim)
-        reporter.stop()
         try:
+            end = _run(context, runners[job.kind], jobs, claim)
+            reporter.stop()
             ended = _persist(end)
         except ClaimLost:
             _log.warning("attempt %d is not wanted any more", claim.attempt)
@@ -108,6 +108,8 @@ def _run(context: JobContext, runner: str, jobs: Jobs, claim: Claim) -> Callable
     report = context.write_into
     try:
         result = _load(runner)(context)
+    except ClaimLost:
+        raise
     except Cancelled:
         return lambda: ending.give_back(jobs, claim, _INTERRUPTED, report)
     except StorageUnavailable as error:
@@ -118,7 +120,7 @@ def _run(context: JobContext, runner: str, jobs: Jobs, claim: Claim) -> Callable
         return lambda: ending.lose(jobs, claim, status, limit=limit, change=report)
     except Exception as error:  # noqa: BLE001 - whatever it is, the job ends with a reason
         _log.exception("the job fails")
-        status = ending.status_of(_named(error), logfiles.tail(log))
+        status = ending.status_of(named(error), logfiles.tail(log))
         return lambda: ending.fail(jobs, claim, status, report)
 
     def set_result(job: pb.Job) -> None:
@@ -137,34 +139,6 @@ def _load(runner: str) -> Runner:
     module, _, function = runner.partition(":")
     loaded: Runner = getattr(importlib.import_module(module), function)
     return loaded
-
-
-def _named(error: Exception) -> DomainError:
-    """Return what the job's owner is told of an error."""
-    if isinstance(error, DomainError):
-        return error
-    if _is_out_of_memory(error):
-        return Exhausted(
-            Reason.OUT_OF_MEMORY,
-            "The worker ran out of memory. Use a smaller batch_size, image_size_px or "
-            "architecture, or a machine with more memory.",
-        )
-    return Internal(
-        Reason.WORKER_CRASHED,
-        f"The worker failed with {type(error).__name__}. The details have the last lines of its "
-        "log.",
-        exception=type(error).__name__,
-    )
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # torch says so with a class of its own for GPUs, and in words for the CPU. It is not imported
-    # here for that.
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
-    )
 
 
 def _persist(do: Callable[[], T]) -> T:

@@ -169,13 +169,14 @@ def reliability_diagram(bins: Reliability) -> bytes:
     return figures.png(made)
 
 
-def training_curves(history: Sequence[Mapping[str, float]]) -> bytes:
+def training_curves(history: Mapping[int, Mapping[str, float]]) -> bytes:
     """Draw what was measured after each epoch: a panel for losses, rates, and all else.
 
     Args:
-        history: The metrics of each epoch, oldest first; their names as in `JobHistoryEntry`.
+        history: The metrics of each epoch, by its number; their names as in `JobHistoryEntry`.
     """
-    names = sorted({name for metrics in history for name in metrics})
+    epochs = sorted(history)
+    names = sorted({name for metrics in history.values() for name in metrics})
     panels = {
         "Loss": [name for name in names if name.endswith("loss")],
         "Validation": [n for n in names if n.startswith("val_") and not n.endswith("loss")],
@@ -183,11 +184,10 @@ def training_curves(history: Sequence[Mapping[str, float]]) -> bytes:
     }
     panels = {heading: members for heading, members in panels.items() if members}
     made = figures.figure(4.6 * max(len(panels), 1), 3.8)
-    epochs = np.arange(1, len(history) + 1)
     for number, (heading, members) in enumerate(panels.items(), start=1):
         axes = made.add_subplot(1, len(panels), number)
         for colour, name in zip(SERIES * len(members), members, strict=False):
-            values = [metrics.get(name, np.nan) for metrics in history]
+            values = [history[epoch].get(name, np.nan) for epoch in epochs]
             axes.plot(epochs, values, marker=".", color=colour, label=name.replace("_", " "))
         figures.title(axes, heading)
         axes.set_xlabel("Epoch")

@@ -54,7 +54,7 @@ class Batch:
     """A process's share of a batch.
 
     Attributes:
-        images_N3HW: The network's input.
+        images_N3HW: What `Batches.ready` makes the network's input of, whole or in parts.
         targets: One for each image.
         total: Images in the whole batch, over all processes.
     """
@@ -91,25 +91,18 @@ class Batches:
 
     def train(self, subset: Subset, epoch: int) -> Generator[Batch]:
         """Yield the batches of an epoch: shuffled, varied, as the seed and the epoch say."""
-        seed = self._config.seed
-        generator = torch.Generator().manual_seed(derive(seed, "order", epoch))
+        generator = torch.Generator().manual_seed(derive(self._config.seed, "order", epoch))
         order = torch.randperm(len(subset), generator=generator).tolist()
+        return self._ahead(
+            lambda rows: self._varied(subset, epoch, rows),
+            even_batches(order, self._config.batch_size),
+        )
 
-        def make(rows: list[int]) -> Batch:
-            share = self._ranks.share(rows)
-            generators = [
-                torch.Generator().manual_seed(derive(seed, "augment", epoch, subset.indices[row]))
-                for row in share
-            ]
-            images_N3HW, targets = self._learner.augment(
-                subset.images.batch(share),
-                [subset.targets[row] for row in share],
-                self._config.augmentation,
-                generators,
-            )
-            return Batch(self._prepared(images_N3HW), targets, len(rows))
-
-        return self._ahead(make, even_batches(order, self._config.batch_size))
+    def largest(self, subset: Subset) -> Batch:
+        """Return a batch as large as any of an epoch, to try out what fits in memory."""
+        return self._varied(
+            subset, 0, even_batches(range(len(subset)), self._config.batch_size)[-1]
+        )
 
     def plain(self, subset: Subset, batch_size: int) -> Generator[Batch]:
         """Yield images as they are, in order."""
@@ -121,13 +114,35 @@ class Batches:
         share = self._ranks.share(range(len(subset)))
         return self._ahead(make, even_batches(share, batch_size) if share else [])
 
+    def ready(self, images_N3HW: Tensor) -> Tensor:
+        """Return the network's input, on its device, for images of a batch.
+
+        Of as many as are computed at once: as floats, a large batch may not fit in its memory.
+        """
+        if not self._cuda:
+            return images_N3HW
+        images_N3HW = images_N3HW.to(self._ranks.device, non_blocking=True)
+        return transforms.normalize(images_N3HW, self._preprocessing)
+
+    def _varied(self, subset: Subset, epoch: int, rows: Sequence[int]) -> Batch:
+        """Make this process's share of a batch to train on."""
+        share = self._ranks.share(rows)
+        seed = self._config.seed
+        generators = [
+            torch.Generator().manual_seed(derive(seed, "augment", epoch, subset.indices[row]))
+            for row in share
+        ]
+        images_N3HW, targets = self._learner.augment(
+            subset.images.batch(share),
+            [subset.targets[row] for row in share],
+            self._config.augmentation,
+            generators,
+        )
+        return Batch(self._prepared(images_N3HW), targets, len(rows))
+
     def _ahead(self, make: Callable[[list[int]], Batch], rows: list[list[int]]) -> Generator[Batch]:
-        for batch in ahead(make, rows, threads=self._threads, depth=_BATCHES_AHEAD + self._threads):
-            images_N3HW = batch.images_N3HW
-            if self._cuda:
-                images_N3HW = images_N3HW.to(self._ranks.device, non_blocking=True)
-                images_N3HW = transforms.normalize(images_N3HW, self._preprocessing)
-            yield Batch(images_N3HW, batch.targets, batch.total)
+        depth = _BATCHES_AHEAD + self._threads
+        yield from ahead(make, rows, threads=self._threads, depth=depth)
 
     def _prepared(self, images_N3HW: Tensor) -> Tensor:
         """Do what can be done away from the device: bytes travel faster than floats."""

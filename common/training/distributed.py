@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -65,6 +65,19 @@ class Ranks:
         convert: Callable[[nn.Module], nn.Module] = torch.nn.SyncBatchNorm.convert_sync_batchnorm
         return convert(model)
 
+    def synchronize(self, model: nn.Module, *, on: bool) -> None:
+        """Let normalizations that were `synchronized` see the whole batch, or their share only.
+
+        While that is on, all processes must go through the network equally often. All of them
+        call this.
+        """
+        norms = [norm for norm in model.modules() if isinstance(norm, torch.nn.SyncBatchNorm)]
+        group = None
+        if norms and not on:
+            group, _ = dist.new_subgroups(group_size=1)
+        for norm in norms:
+            norm.process_group = group
+
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite tensors with those of the first rank."""
         if self.count > 1:
@@ -104,6 +117,13 @@ class Ranks:
         for rank, part in enumerate(parts):
             whole[rank :: self.count] = part
         return whole
+
+
+def unsynchronized(network: nn.Module, last: bool) -> AbstractContextManager[object]:
+    """Let processes exchange gradients only once a batch, with its last part."""
+    if isinstance(network, DistributedDataParallel) and not last:
+        return network.no_sync()
+    return nullcontext()
 
 
 def alone(device: torch.device) -> Ranks:

@@ -12,6 +12,7 @@ import logging
 import os
 import queue
 import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,9 @@ def fit_together(context: JobContext, process_count: int) -> Fitted:
 
 def report(kind: str, **values: object) -> None:
     """Print a report, in the process that trains."""
-    print(MARK + json.dumps({"kind": kind, **values}), flush=True)  # noqa: T201 - the protocol
+    # In one piece with the end of the line, as several processes print to the same pipe.
+    sys.stdout.write(f"{MARK}{json.dumps({'kind': kind, **values})}\n")
+    sys.stdout.flush()
 
 
 def describe(error: DomainError) -> dict[str, Any]:
@@ -121,6 +124,8 @@ def _listen(process: subprocess.Popen[str], context: JobContext) -> DomainError 
             case "finding":
                 finding = json_format.ParseDict(values["finding"], finding_pb2.Finding())
                 context.add_finding(finding)
+            case "no-finding":
+                context.drop_finding(**values)
             case "error" if error is None:
                 kind = getattr(errors, values["type"])
                 error = kind(
@@ -151,7 +156,12 @@ def _result(context: JobContext) -> Fitted:
 
 def checkpoints(context: JobContext) -> Checkpoints:
     """Return where a job keeps its checkpoint."""
-    return Checkpoints(context.bucket, context.key("checkpoint/"), context.work_dir / "checkpoint")
+    return Checkpoints(
+        context.bucket,
+        context.key("checkpoint/"),
+        context.work_dir / "checkpoint",
+        attempt=context.job.attempt,
+    )
 
 
 def _environment(settings: ServiceSettings) -> dict[str, str]:

@@ -9,20 +9,20 @@ Shape letters: N images, C classes, H height, W width, 3 colours.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from torch.nn.parallel import DistributedDataParallel
 
-from common.errors import Internal, InvalidInput
+from common.errors import Internal, InvalidInput, StorageUnavailable
 from common.reasons import Reason
 from common.training import state
 from common.training.batches import Batches
 from common.training.checkpoints import Progress
+from common.training.distributed import unsynchronized
 from common.training.optimizers import WeightAverage, learning_rate, make_optimizer
 from common.training.parts import Parts, normalizable
 from common.training.seeds import derive
@@ -46,6 +46,9 @@ _REPORT_S = 0.5
 _CHECKPOINT_SPACING = 5.0
 
 
+_log = logging.getLogger(__name__)
+
+
 class Reporter(Protocol):
     """Who is told how the training goes; a `JobContext` is one."""
 
@@ -61,8 +64,11 @@ class Reporter(Protocol):
     ) -> None:
         """Take note of how far it is; may raise, to stop the training."""
 
-    def add_history(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Take note of what an epoch left."""
+    def add_history(self, epoch: int, metrics: Mapping[str, float], ended_s: float) -> None:
+        """Take note of what an epoch left, and when it ended, in seconds since 1970.
+
+        What was noted of it and of later ones is void.
+        """
 
 
 @dataclass(frozen=True)
@@ -165,10 +171,16 @@ class Trainer:
 
     def _epoch(self, epoch: int) -> None:
         metrics = self._train(epoch)
-        validation = self._validate()
+        validation = self._validate(epoch)
+        left: dict[str, Any] = {
+            "epoch": epoch,
+            "metrics": metrics | validation,
+            "ended_s": time.time(),
+        }
+        self._progress.history.append(left)
         if self._ranks.first:
             self._reporter.progress(metrics=validation)
-            self._reporter.add_history(epoch, metrics | validation)
+            self._reporter.add_history(**left)
         self._judge(epoch, validation)
         self._save()
 
@@ -231,9 +243,10 @@ class Trainer:
         """Compute the gradients of a batch, in as many parts as memory needs."""
 
         def part(where: slice, last: bool) -> Tensor:
-            images_N3HW, targets = batch.images_N3HW[where], batch.targets[where]
+            images_N3HW = self._batches.ready(batch.images_N3HW[where])
+            targets = batch.targets[where]
             share = len(targets) / batch.total
-            with _unsynchronized(network, last), normalizable(self._model, len(targets)):
+            with unsynchronized(network, last), normalizable(self._model, len(targets)):
                 with self._training.precision.autocast(self._ranks.device):
                     loss = self._learner.loss(
                         network, images_N3HW, targets, self._config, self._class_weights_C
@@ -252,19 +265,21 @@ class Trainer:
         """Let processes that train together agree on how batches are split, before they train.
 
         Later it would be too late: one that runs out of memory would leave the others waiting. A
-        step is tried, and forgotten.
+        step is tried, and forgotten. Meanwhile, and later if batches are split, normalizations see
+        what is in one process only: how many parts there are to exchange statistics of may differ.
         """
         if self._ranks.count == 1:
             return
+        self._ranks.synchronize(self._model, on=False)
         buffers = [buffer.clone() for buffer in self._model.buffers()]
         self._model.train()
-        batches = self._batches.train(self._training.train, 1)
-        self._gradients(next(batches), self._model)
-        batches.close()
+        self._gradients(self._batches.largest(self._training.train), self._model)
         self._optimizer.zero_grad()
         for buffer, before in zip(self._model.buffers(), buffers, strict=True):
             buffer.copy_(before)
         self._parts = Parts(self._ranks.largest(self._parts.count), grows=False)
+        if self._parts.count == 1:
+            self._ranks.synchronize(self._model, on=True)
 
     def _mean_loss(self, loss_sum: Tensor, image_count: int, epoch: int, step: int) -> float:
         """Return the mean loss of the epoch so far; at its end, over all processes.
@@ -277,21 +292,27 @@ class Trainer:
         else:
             mean = loss_sum.item() * self._ranks.count / image_count
         if not math.isfinite(mean):
-            raise Internal(
-                Reason.DIVERGED,
-                f"The loss became {mean} in epoch {epoch}, by step {step} of {self._steps}. "
-                "Train again with a lower training_config.learning_rate than "
-                f"{self._config.learning_rate:g}.",
-                field="training_config.learning_rate",
-                epoch=epoch,
-                step=step,
-            )
+            raise self._diverged(f"The loss became {mean}", epoch, step)
         return mean
+
+    def _diverged(self, what: str, epoch: int, step: int) -> Internal:
+        return Internal(
+            Reason.DIVERGED,
+            f"{what} in epoch {epoch}, by step {step} of {self._steps}. Train again with a lower "
+            f"training_config.learning_rate than {self._config.learning_rate:g}.",
+            field="training_config.learning_rate",
+            epoch=epoch,
+            step=step,
+        )
 
     # Validation.
 
-    def _validate(self) -> dict[str, float]:
-        """Measure the network that would be kept on the validation images."""
+    def _validate(self, epoch: int) -> dict[str, float]:
+        """Measure the network that would be kept on the validation images.
+
+        Raises:
+            Internal: What it says of them is no finite number.
+        """
         val = self._training.val
         if not len(val):
             return {}
@@ -302,9 +323,13 @@ class Trainer:
         size = max(1, self._config.batch_size // (self._parts.count * self._ranks.count))
         with torch.inference_mode(), self._training.precision.autocast(self._ranks.device):
             for batch in self._batches.plain(val, size):
-                outputs += self._learner.forward(model, batch.images_N3HW)
+                outputs += self._learner.forward(model, self._batches.ready(batch.images_N3HW))
         outputs = self._ranks.gather(outputs)
-        return self._learner.validate(outputs, val.targets, self._training.class_count)
+        metrics = self._learner.validate(outputs, val.targets, self._training.class_count)
+        if not math.isfinite(metrics["val_loss"]):
+            what = f"The loss on the validation images became {metrics['val_loss']}"
+            raise self._diverged(what, epoch, self._steps)
+        return metrics
 
     def _judge(self, epoch: int, validation: dict[str, float]) -> None:
         """Keep the weights if they are the best so far, and decide whether to go on."""
@@ -340,7 +365,13 @@ class Trainer:
         self._progress.batch_parts = self._parts.count
         self._progress.scaler = self._scaler.state_dict()
         tensors = state.capture(self._model, self._average, self._optimizer)
-        self._checkpoints.save(self._progress, tensors, self._best)
+        try:
+            self._checkpoints.save(self._progress, tensors, self._best)
+        except StorageUnavailable as error:
+            if self._progress.finished:
+                raise
+            _log.warning("epoch %d leaves no checkpoint: %s", self._progress.epoch, error)
+            return
         self._saved_at = time.monotonic()
         self._save_took_s = self._saved_at - started
 
@@ -352,13 +383,9 @@ class Trainer:
         state.restore(tensors, self._model, self._average, self._optimizer)
         self._parts = Parts(self._progress.batch_parts)
         self._scaler.load_state_dict(self._progress.scaler)
-
-
-def _unsynchronized(network: nn.Module, last: bool) -> AbstractContextManager[object]:
-    """Let processes exchange gradients only once a batch, with its last part."""
-    if isinstance(network, DistributedDataParallel) and not last:
-        return network.no_sync()
-    return nullcontext()
+        if self._ranks.first:
+            for left in self._progress.history:
+                self._reporter.add_history(**left)
 
 
 def _check_shares(smallest_batch: int, config: TrainingConfig, rank_count: int) -> None:

@@ -78,9 +78,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 def normalizable(model: nn.Module, image_count: int) -> Iterator[None]:
     """Let a single image pass in training: it is normalized as in evaluation.
 
-    Its own statistics would say nothing, or could not even be computed.
+    Its own statistics would say nothing, or could not even be computed. A normalization that sees
+    the other processes' images too stays as it is: it has more than one, and they wait for it.
     """
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
+    norms = [
+        module
+        for module in model.modules()
+        if isinstance(module, _BatchNorm) and module.training and not sees_others(module)
+    ]
     if image_count > 1:
         norms = []
     for norm in norms:
@@ -90,6 +95,11 @@ def normalizable(model: nn.Module, image_count: int) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.train()
+
+
+def sees_others(norm: nn.Module) -> bool:
+    """Whether a normalization takes part in the exchange of statistics between processes."""
+    return isinstance(norm, nn.SyncBatchNorm) and norm.process_group is None
 
 
 def _slices(size: int, count: int) -> list[slice]:

@@ -17,6 +17,7 @@ from google.protobuf import json_format
 from common import logs, names
 from common.errors import DomainError
 from common.jobs.context import JobContext
+from common.jobs.failures import is_out_of_memory, named
 from common.settings import ServiceSettings, load
 from common.storage import resources
 from common.storage.bucket import Bucket
@@ -43,15 +44,20 @@ class RankContext(JobContext):
         if self.ranks.first:
             launch.report("progress", **values)
 
-    def add_history(self, epoch: int, metrics: Mapping[str, float]) -> None:
+    def add_history(self, epoch: int, metrics: Mapping[str, float], ended_s: float) -> None:
         """See `JobContext`."""
         if self.ranks.first:
-            launch.report("history", epoch=epoch, metrics=dict(metrics))
+            launch.report("history", epoch=epoch, metrics=dict(metrics), ended_s=ended_s)
 
     def add_finding(self, finding: finding_pb2.Finding) -> None:
         """See `JobContext`."""
         if self.ranks.first:
             launch.report("finding", finding=json_format.MessageToDict(finding))
+
+    def drop_finding(self, finding_id: str) -> None:
+        """See `JobContext`."""
+        if self.ranks.first:
+            launch.report("no-finding", finding_id=finding_id)
 
 
 def main(task_path: str, job_name: str) -> None:
@@ -73,8 +79,10 @@ def main(task_path: str, job_name: str) -> None:
             network = first_network(context, setup, ranks, resumes=checkpoints.exist())
             context.progress(phase="Training")
             Trainer(setup.training, network, ranks, context, checkpoints).fit()
-        except DomainError as error:
-            launch.report("error", **launch.describe(error))
+        except Exception as error:
+            # Others tell of their own end what is but a consequence: that a process is gone.
+            if isinstance(error, DomainError) or is_out_of_memory(error):
+                launch.report("error", **launch.describe(named(error)))
             raise
 
 

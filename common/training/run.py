@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from common.evaluation.inference import BATCH_SIZE
 from common.evaluation.run import evaluate
 from common.metrics import plots
 from common.storage import resources
@@ -97,7 +98,7 @@ def _publish(context: JobContext, setup: Setup, fitted: Fitted, device: torch.de
         best_epoch=fitted.best_epoch,
     )
     if setup.test:
-        history = [dict(entry.metrics) for entry in context.job.history]
+        history = {entry.epoch: dict(entry.metrics) for entry in context.job.history}
         model.evaluation.CopyFrom(
             evaluate(
                 context,
@@ -112,6 +113,7 @@ def _publish(context: JobContext, setup: Setup, fitted: Fitted, device: torch.de
     context.progress(phase="Saving the model")
     context.bucket.put_file(f"{name}/model.safetensors", path)
     context.check_cancelled()
+    context.check_claim()
     resources.models(context.bucket).create(name, model)
     return name
 
@@ -126,6 +128,7 @@ def _calibrate(setup: Setup, network: nn.Module) -> Calibration:
     ranks = alone(next(network.parameters()).device)
     batches = Batches(training.learner, training.config, training.preprocessing, ranks)
     outputs: list[Output] = []
-    for batch in batches.plain(training.val, training.config.batch_size):
-        outputs += training.learner.forward(network, batch.images_N3HW)
+    # Not those of training, which in fp32 need more memory and may have been computed in parts.
+    for batch in batches.plain(training.val, BATCH_SIZE):
+        outputs += training.learner.forward(network, batches.ready(batch.images_N3HW))
     return training.learner.calibrate(outputs, training.val.targets, training.class_count)

@@ -128,6 +128,7 @@ def first_network(
     network = setup.entry.build(setup.training.class_count)
     if config.pretrained == "none" or resumes or not ranks.first:
         return network
+    context.drop_finding("TRAINED_FROM_SCRATCH")
     context.progress(phase="Loading published weights")
     try:
         pretrained.load(
@@ -208,6 +209,7 @@ def _subsets(
     cache = ImageCache(settings.work_dir / "images", settings.image_cache_bytes)
     entries = reader.entries()
     total, before = sum(len(part) for part in parts), 0
+    context.drop_finding("IMAGES_NOT_CACHED")
     context.progress(phase="Reading images", step=0, step_count=total)
     subsets = []
     for part in parts:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from nocode.vision.v1 import job_pb2 as pb
 
@@ -60,3 +60,10 @@ class Launcher(ABC):
     @abstractmethod
     def discard(self, job: pb.Job, *, ended: bool) -> None:
         """Forget a worker that has ended, and if its job has too, free what was kept for that."""
+
+    @abstractmethod
+    def kept(self) -> Iterable[str]:
+        """Return the ids of jobs for which something is kept, whoever has launched their workers.
+
+        They may be of any task and in any state, or of another bucket.
+        """

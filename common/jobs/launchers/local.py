@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from common import names
 from common.jobs import logfiles
-from common.jobs.context import work_dir
+from common.jobs.context import work_dir, work_dirs
 from common.jobs.launchers import Exit, Launcher, LaunchFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from common.settings import ServiceSettings
     from nocode.vision.v1 import job_pb2 as pb
@@ -116,6 +116,10 @@ class LocalLauncher(Launcher):
             shutil.rmtree(
                 work_dir(self._settings, names.parse(job.name, "jobs")), ignore_errors=True
             )
+
+    def kept(self) -> Iterable[str]:
+        """See `Launcher`."""
+        return [folder.name for folder in work_dirs(self._settings)]
 
     def _reap(self, worker: _Worker) -> Exit | None:
         """Return how a worker ended; what it started and left behind is killed."""

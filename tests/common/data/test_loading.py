@@ -171,6 +171,25 @@ def test_a_crash_leaves_no_file(files, open_images, tmp_path):
     assert cached_files(tmp_path) == []
 
 
+def test_the_file_is_on_the_disk_before_it_has_its_name(files, open_images, tmp_path, monkeypatch):
+    """By a call that lets other threads run: a worker must be heard of in the meantime."""
+    fsync, seen = os.fsync, []
+
+    def synced(file):
+        fsync(file)
+        seen.append((os.fstat(file).st_size, cached_files(tmp_path)))
+
+    def holds_all_threads(_):
+        raise AssertionError
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(np.memmap, "flush", holds_all_threads)
+    open_images(files)
+
+    assert seen == [(FILE_BYTES, [])]
+    assert len(cached_files(tmp_path)) == 1
+
+
 def test_the_longest_unused_files_make_room(open_images, tmp_path):
     """All files together stay within the limit, and what is in use stays readable."""
     stores = []

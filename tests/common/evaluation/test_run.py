@@ -178,6 +178,33 @@ def test_an_empty_side_of_the_split_is_refused(world, dataset, tmp_path):
     assert "no test images" in caught.value.message
 
 
+def test_without_its_split_a_model_may_have_seen_any_image_of_its_data_set(world, model):
+    """The pipeline was deleted: all of the data set's images are under suspicion, no other is."""
+    resources.pipelines(world.bucket).delete(model.pipeline)
+    world.bucket.delete_prefix(f"{model.pipeline}/")
+    other = world.dataset("later", {"red": 20, "green": 20, "blue": 20}, first=10)
+
+    _, same = evaluate(world, model, subset="", dataset=model.dataset)
+    _, partly = evaluate(world, model, subset="", dataset=other)
+
+    for context, count in ((same, 60), (partly, 30)):
+        finding = findings(context)["IMAGES_MAYBE_TRAINED_ON"]
+        assert finding.count == count
+        assert model.pipeline in finding.message
+
+
+def test_without_its_data_set_a_model_may_have_seen_any_image(world, model):
+    """Nobody can tell any more, and that is said."""
+    other = world.dataset("later", {"red": 1, "green": 2, "blue": 3}, first=100)
+    resources.datasets(world.bucket).delete(model.dataset)
+    world.bucket.delete_prefix(f"{model.dataset}/")
+
+    _, context = evaluate(world, model, subset="", dataset=other)
+
+    assert findings(context)["IMAGES_MAYBE_TRAINED_ON"].count == 6
+    assert model.dataset in findings(context)["IMAGES_MAYBE_TRAINED_ON"].message
+
+
 def test_a_pipeline_made_anew_does_not_lend_its_split(world, model):
     """Its test images may be those that the model was trained on."""
     resources.pipelines(world.bucket).delete(model.pipeline)
@@ -186,8 +213,9 @@ def test_a_pipeline_made_anew_does_not_lend_its_split(world, model):
 
     with pytest.raises(NotFound, match="has been deleted"):
         evaluate(world, model)
-    evaluation, _ = evaluate(world, model, subset="", dataset=model.dataset)
+    evaluation, context = evaluate(world, model, subset="", dataset=model.dataset)
     assert evaluation.image_count == 60
+    assert findings(context)["IMAGES_MAYBE_TRAINED_ON"].count == 60
 
 
 def test_a_cancelled_evaluation_leaves_no_file(world, model):

@@ -87,10 +87,11 @@ def test_time_left_is_estimated_from_what_was_done(context, clock, first, later,
 def test_an_epoch_done_again_replaces_what_the_dead_attempt_left(context):
     """It had got to epoch 3; the last checkpoint was of epoch 1."""
     for epoch in (1, 2, 3):
-        context.add_history(epoch, {"loss": epoch})
-    context.add_history(2, {"loss": 20.0})
+        context.add_history(epoch, {"loss": epoch}, ended_s=10.5 * epoch)
+    context.add_history(2, {"loss": 20.0}, ended_s=50.0)
 
     assert [(e.epoch, e.metrics["loss"]) for e in context.job.history] == [(1, 1.0), (2, 20.0)]
+    assert [e.end_time.ToMilliseconds() for e in context.job.history] == [10_500, 50_000]
 
 
 def test_a_finding_told_again_is_told_once(context):
@@ -116,7 +117,7 @@ def test_a_stop_is_heard_at_the_next_report(context):
 
 def test_reports_reach_the_stored_job_and_nothing_else_does(context):
     context.progress(phase="Training", step=3)
-    context.add_history(1, {"loss": 1.0})
+    context.add_history(1, {"loss": 1.0}, ended_s=1.0)
     context.add_finding(finding_pb2.Finding(id="A", count=1))
     stored = pb.Job(name=context.job.name, state=pb.Job.STATE_CANCELLING, owner="me")
     stored.progress.phase = "old"

@@ -1,59 +1,21 @@
-"""Jobs run by a dispatcher in real worker processes, whatever befalls them."""
+"""Jobs run by a dispatcher in real worker processes."""
 
 from __future__ import annotations
 
 import itertools
-import os
 import signal
 import time
 
-import psutil
 import pytest
 from google.rpc import code_pb2, error_details_pb2
 from prometheus_client import CollectorRegistry
 
 from common import names
-from common.jobs import active, states
-from tests.common.jobs.conftest import COMMAND, is_counting
-
-DATASET = "tasks/classification/datasets/d"
-
-
-def detail(job, kind):
-    """The detail of a kind that the job's error has."""
-    message = kind()
-    assert any(packed.Unpack(message) for packed in job.error.details), job.error
-    return message
-
-
-def reason(job):
-    return detail(job, error_details_pb2.ErrorInfo).reason
-
-
-def workers_of(job):
-    """Ids of the processes that work on a job."""
-    return [
-        process.pid
-        for process in psutil.process_iter(["cmdline"])
-        if job.name in (process.info["cmdline"] or []) and process.status() != psutil.STATUS_ZOMBIE
-    ]
-
-
-def left_of(job, bucket):
-    """Everything in the bucket but the job itself and the index."""
-    keys = {stat.key for stat in bucket.list("tasks/classification/")}
-    return {key for key in keys if "/index/" not in key} - {f"{job.name}/job.json"}
-
-
-def markers(jobs):
-    return [marker.job for marker in jobs.active("classification")]
-
-
-def wait_until(condition, timeout_s=30.0):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+from common.jobs import dispatcher, states
+from common.jobs.launchers import LaunchFailed
+from common.jobs.launchers.local import LocalLauncher
+from tests.common.jobs.conftest import is_counting
+from tests.common.jobs.seen import DATASET, detail, left_of, markers, reason, wait_until, workers_of
 
 
 class TestSuccess:
@@ -258,18 +220,42 @@ class TestFailure:
         assert "SIGKILL for want of memory" in ended.error.message
 
     def test_a_worker_that_cannot_be_started(
-        self, create, start_dispatcher, wait_until_ended, jobs
+        self, create, start_dispatcher, wait_until_ended, jobs, monkeypatch
     ):
+        """It is tried three times."""
+        monkeypatch.setattr(dispatcher, "_PAUSE_S", 0.2)
         job = create("count 1")
         start_dispatcher(command=("/nonexistent/python",))
 
         ended = wait_until_ended(job)
 
         assert ended.state == states.FAILED
-        assert ended.attempt == 1
+        assert (ended.attempt, ended.lost_worker_count) == (3, 3)
         assert reason(ended) == "WORKER_CRASHED"
         assert "/nonexistent/python" in ended.error.message
         wait_until(lambda: not markers(jobs))
+
+    def test_no_job_fails_because_no_worker_could_be_started_for_a_moment(
+        self, create, start_dispatcher, wait_for, wait_until_ended, monkeypatch
+    ):
+        """E.g. there were too many processes. Nothing is started until that may have passed."""
+        monkeypatch.setattr(dispatcher, "_PAUSE_S", 2.0)
+        faults = iter(range(2))
+
+        def launch(self, job, devices, launch=LocalLauncher.launch):
+            if next(faults, None) is not None:
+                raise LaunchFailed("[Errno 11] Resource temporarily unavailable")
+            launch(self, job, devices)
+
+        monkeypatch.setattr(LocalLauncher, "launch", launch)
+        made = [create("count 1", dataset=f"d{i}") for i in range(3)]
+        start_dispatcher()
+
+        wait_for(made[1], lambda job: "a worker could not be started" in job.waiting_reason)
+        ended = [wait_until_ended(job) for job in made]
+
+        assert [job.state for job in ended] == [states.SUCCEEDED] * 3
+        assert [job.lost_worker_count for job in ended] == [2, 0, 0]
 
     def test_a_command_that_fails_at_once(self, create, start_dispatcher, wait_until_ended):
         """E.g. because its settings are wrong: the log's last lines say so."""
@@ -293,245 +279,6 @@ class TestFailure:
 
         assert ended.state == states.SUCCEEDED
         assert (ended.attempt, ended.lost_worker_count) == (2, 1)
-
-
-class TestLoss:
-    """A job whose worker is lost, through no fault of its own."""
-
-    def test_a_killed_worker_is_replaced_and_goes_on(
-        self, create, start_dispatcher, wait_for, wait_until_ended
-    ):
-        job = create("count 30")
-        start_dispatcher()
-        wait_for(job, lambda job: job.progress.step >= 8)
-        (worker,) = workers_of(job)
-
-        os.kill(worker, signal.SIGKILL)
-        ended = wait_until_ended(job)
-
-        assert ended.state == states.SUCCEEDED
-        assert (ended.attempt, ended.lost_worker_count) == (2, 1)
-        # it did not begin at 0 again
-        (finding,) = ended.findings
-        assert int(finding.message) >= 8
-
-    def test_a_worker_that_somebody_else_stops_gives_its_job_back(
-        self, create, start_dispatcher, wait_for, wait_until_ended
-    ):
-        """E.g. the machine's shutdown. No worker was lost by that."""
-        job = create("count 20")
-        start_dispatcher()
-        wait_for(job, lambda job: job.progress.step >= 5)
-
-        os.kill(workers_of(job)[0], signal.SIGTERM)
-        ended = wait_until_ended(job)
-
-        assert ended.state == states.SUCCEEDED
-        assert (ended.attempt, ended.lost_worker_count) == (2, 0)
-        assert int(ended.findings[0].message) >= 5
-
-    def test_what_a_killed_worker_started_dies_with_it(
-        self, create, start_dispatcher, wait_for, bucket
-    ):
-        job = create("orphan 600")
-        start_dispatcher()
-        wait_for(job, is_counting)
-        child = int(bucket.get(f"{job.name}/child"))
-        assert psutil.pid_exists(child)
-
-        os.kill(workers_of(job)[0], signal.SIGKILL)
-
-        wait_until(lambda: not psutil.pid_exists(child))
-
-    def test_a_frozen_worker_is_replaced(
-        self, create, start_dispatcher, wait_for, wait_until_ended
-    ):
-        """It lives, but was not heard of for a lease."""
-        job = create("count 15")
-        start_dispatcher()
-        wait_for(job, lambda job: job.progress.step >= 3)
-        (worker,) = workers_of(job)
-
-        os.kill(worker, signal.SIGSTOP)
-        ended = wait_until_ended(job)
-
-        assert ended.state == states.SUCCEEDED
-        assert ended.attempt == 2
-        assert not psutil.pid_exists(worker)
-
-    def test_a_worker_that_is_slow_to_start_is_waited_for(
-        self, create, start_dispatcher, wait_until_ended, settings
-    ):
-        """Longer than a lease: its dispatcher sees that it is there."""
-        job = create("count 1")
-        slow = f'sleep {settings.job_lease_s + 3}; exec "$0" "$@"'
-        start_dispatcher(command=("/bin/sh", "-c", slow, *COMMAND))
-
-        ended = wait_until_ended(job)
-
-        assert ended.state == states.SUCCEEDED
-        assert (ended.attempt, ended.lost_worker_count) == (1, 0)
-
-    def test_the_job_of_a_service_that_died_is_taken_over(
-        self, create, start_dispatcher, wait_until_ended, jobs, settings
-    ):
-        """Nobody heard of its worker for a lease, so another service starts a new one."""
-        job = create("count 3")
-
-        def claim(job):
-            states.move(job, states.RUNNING)
-            job.owner, job.attempt = "a-service-that-died", 1
-            job.heartbeat_time.GetCurrentTime()
-
-        jobs.change(job.name, claim)
-        began = time.monotonic()
-        dispatcher = start_dispatcher()
-
-        ended = wait_until_ended(job)
-
-        assert time.monotonic() - began > settings.job_lease_s, (
-            "taken over before the lease had run out"
-        )
-        assert ended.state == states.SUCCEEDED
-        assert ended.owner == dispatcher.owner
-        assert (ended.attempt, ended.lost_worker_count) == (2, 1)
-
-    def test_a_job_lost_too_often_fails(self, create, start_dispatcher, wait_until_ended, jobs):
-        job = create("count 3")
-
-        def claim(job):
-            states.move(job, states.RUNNING)
-            job.owner, job.attempt, job.lost_worker_count = "a-service-that-died", 3, 2
-
-        jobs.change(job.name, claim)
-        start_dispatcher()
-
-        ended = wait_until_ended(job)
-
-        assert ended.state == states.FAILED
-        assert reason(ended) == "WORKER_LOST"
-
-    def test_a_worker_whose_claim_was_taken_dies(self, create, start_dispatcher, wait_for, jobs):
-        """Two workers on one job would write over each other."""
-        job = create("count 600")
-        start_dispatcher()
-        wait_for(job, is_counting)
-        (worker,) = workers_of(job)
-
-        jobs.change(job.name, lambda job: setattr(job, "attempt", 2))
-
-        wait_until(lambda: worker not in workers_of(job))
-
-    def test_what_was_made_is_a_success_though_the_worker_died(
-        self, create, start_dispatcher, wait_until_ended
-    ):
-        """The document was written, which is the last thing to do; only the news got lost."""
-        job = create("commit-then-die")
-        start_dispatcher()
-
-        ended = wait_until_ended(job)
-
-        assert ended.state == states.SUCCEEDED
-        assert ended.dataset == DATASET
-        assert ended.attempt == 1
-
-    def test_a_marker_without_a_job_goes_away(
-        self, create, start_dispatcher, wait_until_ended, bucket, monkeypatch
-    ):
-        """A service died between the two; nothing waits for it."""
-        monkeypatch.setattr(active, "_DANGLING_S", 0.5)
-        marker = "tasks/classification/index/active/00000000000000000001-job-never-made"
-        bucket.put(marker, b"")
-        start_dispatcher()
-
-        wait_until_ended(create("count 1"))
-
-        wait_until(lambda: bucket.stat(marker) is None)
-
-    def test_what_a_service_left_half_cancelled_is_removed(
-        self, create, start_dispatcher, bucket, jobs
-    ):
-        """It died after the job was CANCELLED, before what the job had left was deleted."""
-        job = create("count 1")
-        bucket.put(f"{DATASET}/reserved", job.name.encode())
-        bucket.put(f"{DATASET}/shards/00000.tar", b"half")
-        jobs.change(job.name, lambda job: states.move(job, states.CANCELLED))
-
-        start_dispatcher()
-
-        wait_until(lambda: not markers(jobs))
-        assert left_of(job, bucket) == set()
-
-
-class TestCancel:
-    """Of a running job; a queued one is in `test_store`."""
-
-    def test_a_running_job_stops_and_leaves_nothing(
-        self, create, start_dispatcher, wait_for, wait_until_ended, bucket, jobs, settings
-    ):
-        job = create("count 600")
-        dispatcher = start_dispatcher()
-        wait_for(job, is_counting)
-        began = time.monotonic()
-
-        asked = jobs.cancel(names.parse(job.name))
-        dispatcher.wake()
-        ended = wait_until_ended(job)
-
-        assert asked.state == states.CANCELLING
-        assert ended.state == states.CANCELLED
-        assert not ended.HasField("error")
-        assert time.monotonic() - began < 3.0
-        assert left_of(job, bucket) == set()
-        wait_until(lambda: not markers(jobs))
-        wait_until(lambda: not list((settings.work_dir / "jobs").iterdir()))
-
-    def test_a_worker_that_does_not_listen_is_killed(
-        self, create, start_dispatcher, wait_for, wait_until_ended, bucket, jobs
-    ):
-        job = create("deaf")
-        start_dispatcher(cancel_grace_s=1.0)
-        wait_for(job, lambda job: job.progress.phase == "Counting")
-        (worker,) = workers_of(job)
-
-        jobs.cancel(names.parse(job.name))
-        ended = wait_until_ended(job)
-
-        assert ended.state == states.CANCELLED
-        assert not psutil.pid_exists(worker)
-        assert left_of(job, bucket) == set()
-
-    def test_a_cancel_that_comes_too_late(
-        self, create, start_dispatcher, wait_for, wait_until_ended, bucket, jobs
-    ):
-        """The data set was complete, and may be in use: it is no half result."""
-        job = create("commit-then-wait")
-        start_dispatcher()
-        wait_for(job, lambda _: bucket.stat(f"{DATASET}/dataset.json"))
-
-        jobs.cancel(names.parse(job.name))
-        ended = wait_until_ended(job)
-
-        assert ended.state == states.SUCCEEDED
-        assert ended.dataset == DATASET
-
-    def test_a_job_whose_service_died(
-        self, create, start_dispatcher, wait_until_ended, bucket, jobs
-    ):
-        """Nobody is there to stop it, so it ends when its lease has run out."""
-        job = create("count 3")
-        bucket.put(f"{DATASET}/reserved", job.name.encode())
-
-        def claim(job):
-            states.move(job, states.RUNNING)
-            job.owner, job.attempt = "a-service-that-died", 1
-
-        jobs.change(job.name, claim)
-        jobs.cancel(names.parse(job.name))
-        start_dispatcher()
-
-        assert wait_until_ended(job).state == states.CANCELLED
-        assert left_of(job, bucket) == set()
 
 
 class TestStop:

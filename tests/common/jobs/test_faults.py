@@ -15,7 +15,7 @@ from common import names
 from common.jobs import states
 from deploy.local.embedded_s3 import EmbeddedS3
 from tests.common.jobs.conftest import is_counting
-from tests.common.jobs.test_dispatcher import wait_until, workers_of
+from tests.common.jobs.seen import wait_until, workers_of
 
 AWAY_S = 6.0
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 
 from common.jobs import logfiles
 
@@ -61,3 +62,30 @@ def test_old_logs_of_other_jobs_are_removed(tmp_path):
 
     left = {int(log.stem) for log in tmp_path.glob("[0-9]*.log")}
     assert left == set(range(5, logfiles.KEPT_FILES + 5))
+
+
+def test_the_log_of_a_job_at_work_is_kept_however_old_it_is(tmp_path):
+    """A training may print nothing for hours; its worker has the log open all the time."""
+    log = tmp_path / "silent.log"
+    with logfiles.open_for_worker(log) as output:
+        worker = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=output)
+    os.utime(log, (0, 0))
+    for i in range(logfiles.KEPT_FILES + 1):
+        (tmp_path / f"{i}.log").touch()
+
+    logfiles.open_for_worker(tmp_path / "new.log").close()
+    kept = log.exists()
+    worker.communicate()
+    logfiles.open_for_worker(tmp_path / "newer.log").close()
+
+    assert kept
+    assert not log.exists()
+
+
+def test_a_log_that_cannot_be_cut_stays_as_it_is(tmp_path):
+    """Somebody has removed it, or it is none."""
+    logfiles.trim(tmp_path / "missing.log")
+    logfiles.trim(tmp_path)
+
+    assert not list(tmp_path.iterdir())
+    assert logfiles.tail(tmp_path) == ""

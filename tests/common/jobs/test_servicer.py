@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 
 import grpc
@@ -102,18 +103,21 @@ async def test_watch_sends_changes_within_a_second_and_ends(stub, create, start_
     job = await asyncio.to_thread(create, "count 20")
     start_dispatcher()
 
-    steps, ended, before = [], None, time.monotonic()
+    steps, ages_s, ended = [], [], None
     async for seen in stub.WatchJob(pb.WatchJobRequest(name=job.name), timeout=60):
         if seen.progress.step:
-            steps.append((seen.progress.step, time.monotonic() - before))
-        ended, before = seen, time.monotonic()
+            steps.append(seen.progress.step)
+            ages_s.append(time.time() - seen.heartbeat_time.ToMilliseconds() / 1000)
+        ended = seen
 
     assert ended.state == states.SUCCEEDED
     assert ended.dataset == f"{PARENT}/datasets/d"
     # 20 steps take 2 s, are written every 0.5 s and read every 0.4 s
     assert len(steps) >= 3
-    assert steps == sorted(steps, key=lambda step: step[0])
-    assert steps[-1][0] == 20
+    assert steps == sorted(steps)
+    assert steps[-1] == 20
+    # The median, as a busy machine may hold up any one of them.
+    assert statistics.median(ages_s[:-1]) < 1.0
 
 
 async def test_cancel(stub, create):

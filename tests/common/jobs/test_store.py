@@ -132,7 +132,7 @@ def test_lists_are_newest_first(create, jobs):
 
 
 class TestCancel:
-    """In every state; a running job's worker is in `test_dispatcher`."""
+    """In every state; a running job's worker is in `test_cancel`."""
 
     def test_a_queued_job_is_cancelled_at_once_and_leaves_nothing(self, create, jobs, bucket):
         job = create("count 1")

@@ -177,19 +177,19 @@ def test_reliability_diagram_is_readable(drawn):
 
 
 def test_training_curves_show_every_epoch(drawn):
-    """A metric that an epoch lacks leaves a gap."""
-    history = [
-        {"loss": 2.0, "val_loss": 2.1, "val_accuracy": 0.3, "learning_rate": 0.1},
-        {"loss": 1.0, "val_loss": 1.5, "val_accuracy": 0.6, "learning_rate": 0.05},
-        {"loss": 0.5},
-    ]
+    """At its number. A metric that an epoch lacks leaves a gap."""
+    history = {
+        1: {"loss": 2.0, "val_loss": 2.1, "val_accuracy": 0.3, "learning_rate": 0.1},
+        2: {"loss": 1.0, "val_loss": 1.5, "val_accuracy": 0.6, "learning_rate": 0.05},
+        4: {"loss": 0.5},
+    }
 
     plots.training_curves(history)
 
     assert_readable(drawn[0])
     lines = {line.get_label(): line for axes in drawn[0].axes for line in axes.get_lines()}
     assert set(lines) == {"loss", "val loss", "val accuracy", "learning rate"}
-    assert lines["loss"].get_xydata().tolist() == [[1, 2.0], [2, 1.0], [3, 0.5]]
+    assert lines["loss"].get_xydata().tolist() == [[1, 2.0], [2, 1.0], [4, 0.5]]
     assert np.isnan(lines["val accuracy"].get_ydata()[2])
 
 

@@ -88,14 +88,15 @@ class Recorder:
     def __init__(self) -> None:
         self.reports: list[dict[str, object]] = []
         self.history: dict[int, dict[str, float]] = {}
+        self.ended_s: dict[int, float] = {}
 
     def progress(self, **values: object) -> None:
         """Note it down."""
         self.reports.append(values)
 
-    def add_history(self, epoch: int, metrics: dict[str, float]) -> None:
+    def add_history(self, epoch: int, metrics: dict[str, float], ended_s: float) -> None:
         """Note it down."""
-        self.history[epoch] = metrics
+        self.history[epoch], self.ended_s[epoch] = metrics, ended_s
 
 
 def training(**values: object) -> Training:

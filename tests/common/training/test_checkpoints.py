@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from common.errors import Internal
+from common.jobs.store import ClaimLost
 from common.training import state
 from common.training.checkpoints import Checkpoints, Progress, save_weights, sha256_of
 from common.training.optimizers import WeightAverage, make_optimizer
@@ -20,7 +21,7 @@ class Broken(Exception):
 
 @pytest.fixture
 def checkpoints(bucket, tmp_path):
-    return Checkpoints(bucket, PREFIX, tmp_path / "scratch")
+    return Checkpoints(bucket, PREFIX, tmp_path / "scratch", attempt=1)
 
 
 def keys(bucket):
@@ -44,6 +45,7 @@ def test_what_was_saved_is_loaded(checkpoints):
         best_metrics={"val_accuracy": 0.1 + 0.2},
         batch_parts=4,
         scaler={"scale": 65536.0, "_growth_tracker": 7},
+        history=[{"epoch": 1, "metrics": {"loss": 0.1 + 0.2}, "ended_s": 1.5}],
     )
     checkpoints.save(progress, tensors(3), tensors(2))
 
@@ -64,15 +66,15 @@ def test_there_is_none_at_first(checkpoints):
 def test_only_the_last_one_is_kept(checkpoints, bucket, tmp_path):
     """And the best weights are written only when they are new."""
     checkpoints.save(Progress(epoch=1, best_epoch=1), tensors(1), tensors(1))
-    best = bucket.stat(f"{PREFIX}best-00001.safetensors")
+    best = bucket.stat(f"{PREFIX}best-00001-1.safetensors")
     checkpoints.save(Progress(epoch=2, best_epoch=1), tensors(2), tensors(1))
 
-    assert keys(bucket) == ["best-00001.safetensors", "latest.json", "state-00002.safetensors"]
+    assert keys(bucket) == ["best-00001-1.safetensors", "latest.json", "state-00002-1.safetensors"]
     assert bucket.stat(best.key).last_modified == best.last_modified
 
     checkpoints.save(Progress(epoch=3, best_epoch=3), tensors(3), tensors(3))
 
-    assert keys(bucket) == ["best-00003.safetensors", "latest.json", "state-00003.safetensors"]
+    assert keys(bucket) == ["best-00003-1.safetensors", "latest.json", "state-00003-1.safetensors"]
     assert not list((tmp_path / "scratch").iterdir())
 
 
@@ -107,10 +109,46 @@ def test_a_crash_between_writes_leaves_the_checkpoint_before(
 def test_a_damaged_file_is_noticed(checkpoints, bucket):
     """Training on from other weights would be worse than to stop."""
     checkpoints.save(Progress(epoch=1, best_epoch=1), tensors(1), tensors(1))
-    bucket.put(f"{PREFIX}state-00001.safetensors", b"something else")
+    bucket.put(f"{PREFIX}state-00001-1.safetensors", b"something else")
 
-    with pytest.raises(Internal, match=r"state-00001\.safetensors is damaged"):
+    with pytest.raises(Internal, match=r"state-00001-1\.safetensors is damaged"):
         checkpoints.load()
+
+
+def test_an_attempt_given_up_writes_over_nothing(checkpoints, bucket, tmp_path, monkeypatch):
+    """It was cut off while it uploaded; meanwhile another went on from the checkpoint before."""
+    checkpoints.save(Progress(epoch=1, best_epoch=1), tensors(1), tensors(1))
+    later = Checkpoints(bucket, PREFIX, tmp_path / "elsewhere", attempt=2)
+    upload = checkpoints._upload
+
+    def cut_off(name, uploaded):
+        if name.startswith("state"):
+            later.save(Progress(epoch=2, best_epoch=2), tensors(20), tensors(21))
+        return upload(name, uploaded)
+
+    monkeypatch.setattr(checkpoints, "_upload", cut_off)
+    with pytest.raises(ClaimLost):
+        checkpoints.save(Progress(epoch=2, best_epoch=2), tensors(2), tensors(2))
+
+    progress, found, best = later.load()
+    assert progress.epoch == 2
+    assert equal(found, tensors(20))
+    assert equal(best, tensors(21))
+
+
+def test_the_later_attempt_goes_on_whatever_the_one_before_it_still_writes(
+    checkpoints, bucket, tmp_path
+):
+    """The first one was not as dead as it seemed."""
+    checkpoints.save(Progress(epoch=1, best_epoch=1), tensors(1), tensors(1))
+    later = Checkpoints(bucket, PREFIX, tmp_path / "elsewhere", attempt=2)
+    later.load()
+    checkpoints.save(Progress(epoch=2, best_epoch=1), tensors(2), tensors(1))
+
+    later.save(Progress(epoch=2, best_epoch=1), tensors(20), tensors(1))
+
+    assert keys(bucket) == ["best-00001-2.safetensors", "latest.json", "state-00002-2.safetensors"]
+    assert equal(later.load()[1], tensors(20))
 
 
 def test_nothing_in_a_checkpoint_is_pickled(checkpoints, bucket):

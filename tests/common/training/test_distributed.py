@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 import time
 
 import psutil
@@ -10,20 +11,22 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from common.errors import InvalidInput, WrongState
+from common.errors import Exhausted, InvalidInput, WrongState
 from common.jobs.context import Cancelled
 from common.reasons import Reason
 from common.training import launch
 from common.training.distributed import Ranks, alone, torchrun
+from services.classification.task import ClassificationTask
 from tests.common.training import made
 
 
-def train_together(folder, limit=1000):
+def train_together(folder, *, limit=1000, images=20, network="plain"):
     """Train in two processes; return what each says."""
+    options = [str(folder), str(limit), str(images), network]
     subprocess.run(
-        torchrun(2, "tests.common.training.together", str(folder), str(limit)),
+        torchrun(2, "tests.common.training.together", *options),
         check=True,
-        timeout=200,
+        timeout=100,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
@@ -66,6 +69,24 @@ def test_two_processes_agree_on_parts_before_they_train(tmp_path):
         assert max(process["sizes"][3:]) <= 2
 
 
+@pytest.mark.parametrize(
+    ("limit", "images"),
+    [
+        pytest.param(1000, 20, id="equal shares"),
+        pytest.param(1000, 3, id="of three images, one process has one"),
+        pytest.param(2, 9, id="shares of three and two images in two parts"),
+        pytest.param(1, 3, id="of three images in two parts, one process has one"),
+    ],
+)
+def test_processes_that_normalize_together_do_not_wait_for_each_other_in_vain(
+    tmp_path, limit, images
+):
+    """They take part in every exchange of statistics, or none does."""
+    first, second = train_together(tmp_path, limit=limit, images=images, network="normalized")
+
+    assert first["digest"] == second["digest"]
+
+
 def test_every_process_needs_an_image():
     """A batch of one for two devices is refused, with what to change."""
     with pytest.raises(InvalidInput) as caught:
@@ -95,7 +116,6 @@ def test_alone_nothing_is_sent():
 def test_a_job_can_be_trained_by_two_processes(world, dataset):
     """Progress, history, findings and weights arrive at the worker."""
     context = world.training(world.pipeline(dataset, epoch_count=2, pretrained="auto"))
-    world.keep(context)
 
     fitted = launch.fit_together(context, 2)
 
@@ -110,7 +130,6 @@ def test_a_job_can_be_trained_by_two_processes(world, dataset):
 def test_an_error_of_a_process_is_the_error_of_the_job(world, dataset):
     """Not that torchrun ended with some status."""
     context = world.training(world.pipeline(dataset, pretrained="required"))
-    world.keep(context)
 
     with pytest.raises(WrongState) as caught:
         launch.fit_together(context, 2)
@@ -119,15 +138,49 @@ def test_an_error_of_a_process_is_the_error_of_the_job(world, dataset):
     assert caught.value.field == "training_config.pretrained"
 
 
+def test_a_report_is_written_in_one_piece(monkeypatch):
+    """Or two processes that report at once may write into each other's lines."""
+
+    class Pieces(list):
+        write = list.append
+
+        def flush(self):
+            """Nothing is held back."""
+
+    monkeypatch.setattr(sys, "stdout", Pieces())
+    launch.report("progress", epoch=1)
+
+    assert sys.stdout == [f'{launch.MARK}{{"kind": "progress", "epoch": 1}}\n']
+
+
+class HoardingTask(ClassificationTask):
+    """A task that wants more memory than there is, in each process."""
+
+    def learner(self):
+        """Ask for it."""
+        return bytearray(1 << 60)
+
+
+def test_a_process_that_runs_out_of_memory_says_so(world, dataset):
+    """Whatever it was about."""
+    context = world.training(world.pipeline(dataset))
+    context.task = HoardingTask()
+
+    with pytest.raises(Exhausted) as caught:
+        launch.fit_together(context, 2)
+
+    assert caught.value.reason == Reason.OUT_OF_MEMORY
+    assert "batch_size" in caught.value.message
+
+
 def test_a_cancelled_job_leaves_no_process(world, dataset, monkeypatch):
     """Neither torchrun nor what it has started."""
     context = world.training(world.pipeline(dataset, epoch_count=1000))
-    world.keep(context)
     me, seen = psutil.Process(), set()
     add_history = type(context).add_history
 
-    def stopping(self, epoch, metrics):
-        add_history(self, epoch, metrics)
+    def stopping(self, epoch, metrics, ended_s):
+        add_history(self, epoch, metrics, ended_s)
         seen.update(me.children(recursive=True))
         self.request_stop()
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from common.errors import Internal
+from common.errors import Internal, StorageUnavailable
 from common.reasons import Reason
 from common.training.checkpoints import Checkpoints
 from common.training.precision import Precision
@@ -68,24 +68,52 @@ def test_another_seed_gives_other_weights():
 def test_resumed_training_gives_the_same_weights(bucket, tmp_path, optimizer):
     """Stopped within the second of three epochs and within the third."""
     what = made.training(epoch_count=3, optimizer=optimizer)
-    whole = made.trainer(what).fit()
-    checkpoints = Checkpoints(bucket, "job/checkpoint/", tmp_path)
+    uninterrupted = made.Recorder()
+    whole = made.trainer(what, reporter=uninterrupted).fit()
+    checkpoints = Checkpoints(bucket, "job/checkpoint/", tmp_path, attempt=1)
 
-    for epoch in (2, 3):
-        stopping = Stopping(epoch, 1)
+    interrupted = [Stopping(epoch, 1) for epoch in (2, 3)]
+    for stopping in interrupted:
         with pytest.raises(Stopped):
             made.trainer(what, reporter=stopping, checkpoints=checkpoints).fit()
-    # Whatever it begins with: all comes from the checkpoint.
-    resumed = made.trainer(what, made.network(seed=1), checkpoints=checkpoints).fit()
+    # Whatever it begins with: all comes from the checkpoint, what earlier epochs left as well.
+    last = made.Recorder()
+    resumed = made.trainer(what, made.network(seed=1), reporter=last, checkpoints=checkpoints).fit()
 
     assert made.digest(resumed.weights) == made.digest(whole.weights)
     assert resumed.best_epoch == whole.best_epoch
     assert resumed.metrics == whole.metrics
+    for recorder in (uninterrupted, last):
+        for metrics in recorder.history.values():
+            del metrics["images_per_second"]
+    assert last.history == uninterrupted.history
+    assert last.ended_s[1] == interrupted[0].ended_s[1]
+    assert last.ended_s[2] == interrupted[1].ended_s[2]
+
+
+def test_a_checkpoint_that_cannot_be_written_is_left_out(bucket, tmp_path, monkeypatch):
+    """The storage may be back by the next epoch; without the last one there is no result."""
+    checkpoints = Checkpoints(bucket, "job/checkpoint/", tmp_path, attempt=1)
+    save, saved, away = checkpoints.save, [], {1, 3}
+
+    def save_if_there(progress, *tensors):
+        if progress.epoch in away:
+            raise StorageUnavailable(Reason.STORAGE_UNAVAILABLE, "The storage is away.")
+        save(progress, *tensors)
+        saved.append(progress.epoch)
+
+    monkeypatch.setattr(checkpoints, "save", save_if_there)
+    with pytest.raises(StorageUnavailable):
+        made.trainer(made.training(epoch_count=3), checkpoints=checkpoints).fit()
+    away.clear()
+    made.trainer(made.training(epoch_count=3), checkpoints=checkpoints).fit()
+
+    assert saved == [2, 3]
 
 
 def test_a_finished_training_is_not_done_again(bucket, tmp_path):
     """A worker that died while it evaluated goes on with the evaluation."""
-    checkpoints = Checkpoints(bucket, "job/checkpoint/", tmp_path)
+    checkpoints = Checkpoints(bucket, "job/checkpoint/", tmp_path, attempt=1)
     first = made.trainer(made.training(), checkpoints=checkpoints).fit()
     recorder = made.Recorder()
 
@@ -208,6 +236,19 @@ def test_a_loss_that_is_no_number_ends_the_training():
     assert caught.value.reason == Reason.DIVERGED
     assert caught.value.field == "training_config.learning_rate"
     assert "lower training_config.learning_rate than 10" in caught.value.message
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_validation_loss_that_is_no_number_ends_the_training(loss):
+    """The network's answers are none either, though its loss in training was."""
+    learner = Scripted([0.5, 0.5], [1.0, loss])
+    with pytest.raises(Internal) as caught:
+        made.trainer(made.training(learner=learner)).fit()
+
+    assert caught.value.reason == Reason.DIVERGED
+    assert caught.value.message.startswith(
+        f"The loss on the validation images became {loss} in epoch 2"
+    )
 
 
 def test_rare_classes_can_count_more():

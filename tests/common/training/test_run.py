@@ -8,13 +8,20 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from google.rpc import status_pb2
 
 from common.data import splits
+from common.evaluation.inference import BATCH_SIZE
 from common.evaluation.run import run_evaluate
+from common.jobs import ending, states
 from common.jobs.context import Cancelled
+from common.jobs.store import Claim, ClaimLost, Jobs
 from common.storage import resources
+from common.storage.bucket import Bucket
 from common.training import launch
-from common.training.run import run_train
+from common.training.run import _calibrate, run_train
+from common.training.setup import prepare
 from nocode.vision.v1 import job_pb2
 
 
@@ -100,6 +107,21 @@ def test_a_split_without_val_and_test_still_trains(world, dataset):
     assert not model.HasField("evaluation")
 
 
+def test_calibration_needs_no_more_memory_than_an_evaluation(world, dataset):
+    """Batches of training may be larger than what fits in fp32, or were computed in parts."""
+    split = {"train_fraction": 0.4, "val_fraction": 0.6, "test_fraction": 0.0}
+    context = world.training(world.pipeline(dataset, split=split, epoch_count=1, batch_size=64))
+    setup = prepare(context, torch.device("cpu"))
+    network = setup.entry.build(3)
+    sizes = []
+    network.register_forward_pre_hook(lambda _, images: sizes.append(len(images[0])))
+
+    _calibrate(setup, network)
+
+    assert sum(sizes) == 36
+    assert max(sizes) <= BATCH_SIZE
+
+
 @pytest.mark.parametrize("phase", ["Reading images", "Training", "Evaluating", "Saving the model"])
 def test_a_cancelled_training_leaves_no_model(world, dataset, monkeypatch, phase):
     """Whenever it was cancelled: `model.json` alone makes a model, and it is written last."""
@@ -119,6 +141,73 @@ def test_a_cancelled_training_leaves_no_model(world, dataset, monkeypatch, phase
     assert f"{context.job.train_spec.model}/model.json" not in keys(world, "")
 
 
+@pytest.mark.parametrize(
+    ("state", "end", "expected"),
+    [
+        pytest.param(
+            states.CANCELLING,
+            lambda jobs, claim: ending.give_back(jobs, claim, ""),
+            states.CANCELLED,
+            id="cancelled",
+        ),
+        pytest.param(
+            states.RUNNING,
+            lambda jobs, claim: ending.fail(jobs, claim, status_pb2.Status(code=13)),
+            states.FAILED,
+            id="failed",
+        ),
+    ],
+)
+def test_a_training_that_ends_without_a_model_leaves_nothing(
+    world, dataset, monkeypatch, state, end, expected
+):
+    """At the worst moment: the weights are stored, `model.json` is not."""
+    context = world.training(world.pipeline(dataset, epoch_count=1))
+    jobs = Jobs(world.bucket, queue_size=1)
+    jobs.change(context.job.name, lambda job: setattr(job, "state", state))
+    put_file = Bucket.put_file
+
+    def stopping(bucket, key, path):
+        put_file(bucket, key, path)
+        if key.endswith("/model.safetensors"):
+            context.request_stop()
+
+    monkeypatch.setattr(Bucket, "put_file", stopping)
+    with pytest.raises(Cancelled):
+        run_train(context)
+    model, job = f"{context.job.train_spec.model}/", f"{context.job.name}/"
+    assert keys(world, model) == ["model.safetensors"]
+    assert {key.partition("/")[0] for key in keys(world, job)} == {
+        "checkpoint",
+        "evaluation",
+        "job.json",
+    }
+
+    ended = end(jobs, Claim.of(context.job))
+
+    assert ended.state == expected
+    assert keys(world, model) == []
+    assert keys(world, job) == ["job.json"]
+
+
+def test_a_worker_that_was_replaced_makes_no_model(world, dataset, monkeypatch):
+    """It was cut off while it uploaded the weights; the other's must not be taken for its own."""
+    context = world.training(world.pipeline(dataset, epoch_count=1))
+    jobs = Jobs(world.bucket, queue_size=1)
+    put_file = Bucket.put_file
+
+    def cut_off(bucket, key, path):
+        put_file(bucket, key, path)
+        if key.endswith("/model.safetensors"):
+            jobs.change(context.job.name, lambda job: setattr(job, "attempt", 2))
+
+    monkeypatch.setattr(Bucket, "put_file", cut_off)
+    with pytest.raises(ClaimLost):
+        run_train(context)
+
+    assert keys(world, f"{context.job.train_spec.model}/") == ["model.safetensors"]
+
+
 def trainee(world, context):
     """Do a job in a child process."""
     return subprocess.Popen(
@@ -132,8 +221,6 @@ def trainee(world, context):
 def test_a_killed_training_goes_on_and_gives_the_same_file(world, pipeline):
     """Killed with SIGKILL within the second epoch."""
     whole, killed = world.training(pipeline), world.training(pipeline)
-    world.keep(whole)
-    world.keep(killed)
     with trainee(world, whole) as child:
         assert child.wait(120) == 0
 

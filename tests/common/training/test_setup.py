@@ -11,7 +11,7 @@ from common.reasons import Reason
 from common.training import pretrained, recipes
 from common.training.distributed import alone
 from common.training.setup import class_weights, first_network, prepare
-from nocode.vision.v1 import pipeline_pb2
+from nocode.vision.v1 import finding_pb2, pipeline_pb2
 from services.classification.architectures import classifiers
 
 CPU = torch.device("cpu")
@@ -94,7 +94,7 @@ def test_images_are_decoded_once_for_all_jobs(world, dataset):
 
 
 def test_without_room_for_the_cache_training_still_works(world, dataset):
-    """And its owner is told why it is slow."""
+    """And its owner is told why it is slow, for as long as that is so."""
     world.settings = world.settings.model_copy(update={"image_cache_bytes": 0})
     context = world.training(world.pipeline(dataset))
 
@@ -102,6 +102,11 @@ def test_without_room_for_the_cache_training_still_works(world, dataset):
 
     assert isinstance(setup.training.train.images, StreamedImages)
     assert "NOCODE_IMAGE_CACHE_BYTES" in findings(context)["IMAGES_NOT_CACHED"].message
+
+    context.settings = context.settings.model_copy(update={"image_cache_bytes": 10**9})
+    prepare(context, CPU)
+
+    assert "IMAGES_NOT_CACHED" not in findings(context)
 
 
 def test_a_deleted_pipeline_fails_the_job(world, dataset):
@@ -139,7 +144,7 @@ def test_without_published_weights_training_starts_from_random_ones(world, datas
 
 @pytest.mark.parametrize("wanted", ["auto", "required"])
 def test_published_weights_in_the_bucket_are_used(world, dataset, tmp_path, monkeypatch, wanted):
-    """And there is nothing to tell."""
+    """And there is nothing to tell, though an earlier attempt did not get them."""
     published = classifiers.get("mobilenet_v3_small").build(1000).state_dict()
     torch.save(published, tmp_path / "w.pth")
     digest = hashlib.sha256((tmp_path / "w.pth").read_bytes()).hexdigest()
@@ -147,6 +152,7 @@ def test_published_weights_in_the_bucket_are_used(world, dataset, tmp_path, monk
     monkeypatch.setattr(pretrained, "_file_name", lambda _: file)
     world.bucket.put_file(f"weights/{file}", tmp_path / "w.pth")
     context = world.training(world.pipeline(dataset, pretrained=wanted))
+    context.add_finding(finding_pb2.Finding(id="TRAINED_FROM_SCRATCH"))
 
     network = first_network(context, prepare(context, CPU), alone(CPU))
 
@@ -162,6 +168,16 @@ def test_a_training_that_resumes_needs_no_published_weights(world, dataset):
     first_network(context, prepare(context, CPU), alone(CPU), resumes=True)
 
     assert "TRAINED_FROM_SCRATCH" not in findings(context)
+
+
+def test_what_was_told_of_the_first_weights_stays_when_a_training_resumes(world, dataset):
+    """It goes on from what it began with."""
+    context = world.training(world.pipeline(dataset, pretrained="auto"))
+    first_network(context, prepare(context, CPU), alone(CPU))
+
+    first_network(context, prepare(context, CPU), alone(CPU), resumes=True)
+
+    assert "TRAINED_FROM_SCRATCH" in findings(context)
 
 
 def test_required_weights_that_cannot_be_had_fail_the_job(world, dataset):

@@ -56,8 +56,15 @@ class World:
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def context(self, **spec: object) -> JobContext:
-        """Make a job of its own, and what its runner is given."""
-        job = job_pb2.Job(name=f"tasks/classification/jobs/job-{next(self.numbers)}", **spec)
+        """Make a running job of its own, and what its runner is given."""
+        job = job_pb2.Job(
+            name=f"tasks/classification/jobs/job-{next(self.numbers)}",
+            state=job_pb2.Job.STATE_RUNNING,
+            owner="a-test",
+            attempt=1,
+            **spec,
+        )
+        resources.jobs(self.bucket).create(job.name, job)
         return JobContext(
             job, task=ClassificationTask(), bucket=self.bucket, settings=self.settings
         )
@@ -105,11 +112,8 @@ class World:
     def training(self, pipeline: pipeline_pb2.Pipeline) -> JobContext:
         """Make a TRAIN job."""
         model = f"tasks/classification/models/m-{next(self.numbers)}"
-        return self.context(train_spec=job_pb2.TrainSpec(pipeline=pipeline.name, model=model))
-
-    def keep(self, context: JobContext) -> None:
-        """Put a job into the bucket, for other processes."""
-        resources.jobs(self.bucket).create(context.job.name, context.job)
+        spec = job_pb2.TrainSpec(pipeline=pipeline.name, model=model)
+        return self.context(kind=job_pb2.Job.KIND_TRAIN, train_spec=spec)
 
 
 def make_world(storage: StorageSettings, folder: Path) -> World:
