@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from common import logs, names
+from common.allocator import keep_freed_memory
 from common.errors import StorageUnavailable
 from common.jobs import worker
 from common.jobs.store import Claim
@@ -50,6 +51,7 @@ def main(
         worker.leave()
     else:
         logs.set_up(settings.log_level)
+        keep_freed_memory()
         bucket = _open_bucket(settings)
         from common.service import serve  # noqa: PLC0415 - brings torch, which an import needs not
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from common.allocator import keep_freed_memory
 from common.serving import models, network
 from common.settings import ServiceSettings, load
 from common.storage.bucket import Bucket
@@ -93,6 +94,7 @@ class InProcess:
 
 def main() -> None:
     """Do what standard input says, until it ends."""
+    keep_freed_memory()
     model, image_file = sys.argv[1:]
     called = InProcess(load(ServiceSettings), model, Path(image_file).read_bytes())
     print(json.dumps({"precision": called.network.precision}), flush=True)

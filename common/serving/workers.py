@@ -10,7 +10,6 @@ import logging
 import sys
 import threading
 from collections import deque
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,7 +48,10 @@ class Mailbox:
 
 
 class Workers:
-    """Some threads. Thread-safe.
+    """Some threads that take work in the order in which it comes. Thread-safe.
+
+    Of threads that wait, the one that worked last goes on: what it needs is still in its core's
+    cache.
 
     Args:
         count: Number of threads.
@@ -59,9 +61,8 @@ class Workers:
 
     def __init__(self, count: int, name: str, *, queue_size: int = sys.maxsize) -> None:
         self._queue_size = queue_size
-        self._queue: SimpleQueue[tuple[Callable[..., None], tuple[object, ...]] | None] = (
-            SimpleQueue()
-        )
+        self._work: deque[tuple[Callable[..., None], tuple[object, ...]] | None] = deque()
+        self._idle: list[threading.Lock] = []  # of the threads that wait, the latest last
         self._threads = [
             threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True)
             for number in range(count)
@@ -72,26 +73,56 @@ class Workers:
     @property
     def is_full(self) -> bool:
         """Whether no more work may wait."""
-        return self._queue.qsize() >= self._queue_size
+        return len(self._work) >= self._queue_size
 
     def submit(self, function: Callable[..., None], *arguments: object) -> bool:
         """Call a function in one of the threads; return False, and do not, if the queue is full."""
         if self.is_full:
             return False
-        self._queue.put((function, arguments))
+        self._work.append((function, arguments))
+        self._wake()
         return True
 
     def close(self) -> None:
         """End the threads, once all that was submitted before is done."""
         for _ in self._threads:
-            self._queue.put(None)
+            self._work.append(None)
+            self._wake()
         for thread in self._threads:
             thread.join()
 
+    def _wake(self) -> None:
+        """Wake a thread, if one waits."""
+        try:
+            wake = self._idle.pop()
+        except IndexError:
+            return
+        wake.release()
+
     def _run(self) -> None:
-        while work := self._queue.get():
+        wake = threading.Lock()
+        wake.acquire()
+        while True:
+            try:
+                work = self._work.popleft()
+            except IndexError:
+                self._wait(wake)
+                continue
+            if work is None:
+                return
             function, arguments = work
             try:
                 function(*arguments)
             except Exception:
                 log.exception("%s failed", function.__qualname__)
+
+    def _wait(self, wake: threading.Lock) -> None:
+        self._idle.append(wake)
+        if self._work:  # it came just now, and woke nobody
+            try:
+                self._idle.remove(wake)
+            except ValueError:
+                pass  # somebody does wake this thread
+            else:
+                return
+        wake.acquire()

@@ -192,7 +192,7 @@ async def test_pictures_that_nobody_waits_for_are_not_drawn(serve, model):
 
     calls = [running.stub.Predict(request(model.name, JPEG, overlay=True)) for _ in range(20)]
     async with asyncio.timeout(20):
-        while running.predictor._painters._queue.qsize() < 18:  # noqa: ASYNC110 - two are drawn
+        while running.predictor._painters._work.__len__() < 18:  # noqa: ASYNC110 - two are drawn
             await asyncio.sleep(0.01)
     for call in calls:
         call.cancel()
