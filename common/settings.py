@@ -72,7 +72,7 @@ class ServiceSettings(StorageSettings, ServerSettings):
     job_lease_s: float = Field(30.0, gt=0, description="A worker silent for longer is lost.")
     job_attempts: int = Field(3, ge=1, description="Times a job whose worker died is started.")
     predict_queue_size: int = Field(
-        0, ge=0, description="Images that may wait for a model; 0 means four batches."
+        0, ge=0, description="Images that may wait for a model; 0 means 2 to 4 batches."
     )
     predict_batch_size: int = Field(0, ge=0, description="Largest batch; 0 means by device.")
     predict_delay_ms: float = Field(0.0, ge=0, description="Wait for a batch to fill.")

@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from common.training.learner import Learner
     from nocode.vision.v1.model_pb2 import Model
 
-_CPU_BATCH_SIZE = 8  # larger ones are no faster there, and others wait longer
+_CPU_BATCH_SIZE = 16  # larger ones are no faster there, and others wait longer
 _GPU_BATCH_SIZE = 32
-_QUEUED_BATCHES = 4
+_CPU_QUEUED_BATCHES, _GPU_QUEUED_BATCHES = 2, 4  # what waits for more of them is late
 _MAX_DECODE_THREADS = 8
 _FETCH_THREADS = 4
 _DRAW_THREADS = 2
@@ -138,10 +138,12 @@ class Predictor:
         self._metrics = PredictMetrics(registry)
         torch.set_num_threads(settings.torch_threads)
         self._device = choose_device(settings.device)
+        has_gpu = self._device.type == "cuda"
         self._batch_size = settings.predict_batch_size or (
-            _GPU_BATCH_SIZE if self._device.type == "cuda" else _CPU_BATCH_SIZE
+            _GPU_BATCH_SIZE if has_gpu else _CPU_BATCH_SIZE
         )
-        queue_size = settings.predict_queue_size or _QUEUED_BATCHES * self._batch_size
+        queued_batches = _GPU_QUEUED_BATCHES if has_gpu else _CPU_QUEUED_BATCHES
+        queue_size = settings.predict_queue_size or queued_batches * self._batch_size
         self._batcher = Batcher(
             queue_size=queue_size,
             batch_size=self._batch_size,

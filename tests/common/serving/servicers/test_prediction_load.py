@@ -22,9 +22,9 @@ async def test_requests_that_queue_are_batched(running, model):
     )
 
     assert sum(running.learner.batch_sizes) == 24
-    assert max(running.learner.batch_sizes) == 8
+    assert max(running.learner.batch_sizes) == 16
     assert len(running.learner.batch_sizes) <= 6
-    assert max(response.timing.batch_size for response in responses) == 8
+    assert max(response.timing.batch_size for response in responses) == 16
 
 
 async def test_a_full_queue_says_when_to_try_again(serve, model):
@@ -138,14 +138,14 @@ async def _first(call):
 
 
 async def test_the_largest_batch_is_told(running, model):
-    """Of nine images, the last one is computed alone."""
+    """Of 17 images, the last one is computed alone."""
     await running.stub.Predict(request(model.name, JPEG))
     running.learner.takes_s = 0.2
     before = running.stub.Predict(request(model.name, JPEG))
-    response = await running.stub.Predict(request(model.name, *[JPEG] * 9))
+    response = await running.stub.Predict(request(model.name, *[JPEG] * 17))
     await before
 
-    assert response.timing.batch_size == 8
+    assert response.timing.batch_size == 16
 
 
 async def refusals(calls) -> list[str]:
