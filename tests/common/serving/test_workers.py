@@ -59,7 +59,7 @@ def test_nothing_is_lost_however_threads_come_and_go():
     for number in range(20_000):
         workers.submit(done.append, number)
         if number % 7 == 0:
-            time.sleep(0)
+            time.sleep(0)  # lets threads run, and fall asleep
     workers.close()
 
     assert sorted(done) == list(range(20_000))
