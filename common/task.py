@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from common.data.findings import Report
     from common.data.formats import Format
+    from common.data.images import ImageInfo
     from common.training.learner import Learner
 
 
@@ -30,6 +32,25 @@ class Task(ABC):
     def formats(self) -> Sequence[Format]:
         """The data set formats that can be imported for this task, likeliest first."""
 
+    def complete(
+        self, annotation: Any, file: str, info: ImageInfo, report: Report
+    ) -> dict[str, Any]:
+        """Make what the manifest holds of what a format has read, now that the image is known.
+
+        Args:
+            annotation: `Record.annotation`.
+            file: Path of the image.
+            info: Its size and orientation.
+            report: Told what is odd.
+        """
+        del file, info, report
+        return dict(annotation)
+
+    def check(  # noqa: B027 - most tasks have nothing to add
+        self, classes: Sequence[str], annotations: Sequence[Mapping[str, Any]], report: Report
+    ) -> None:
+        """Report what only this task finds odd about a data set as a whole."""
+
     @abstractmethod
     def classes_of(self, annotation: Mapping[str, Any]) -> Mapping[int, int]:
         """Return the classes in an image's annotation with the number of their objects.
@@ -41,8 +62,12 @@ class Task(ABC):
     @abstractmethod
     def renumber(
         self, annotation: Mapping[str, Any], index_of: Mapping[int, int]
-    ) -> dict[str, Any]:
-        """Return the annotation with each class index replaced, once unused classes are gone."""
+    ) -> dict[str, Any] | None:
+        """Return the annotation with each class index replaced.
+
+        What is of a class without a new index is gone; None if nothing remains to be said of the
+        image.
+        """
 
     @abstractmethod
     def learner(self) -> Learner:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common.data.manifest import SUBSETS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from common.data.findings import Report
     from common.data.images import ImageInfo
@@ -85,8 +85,15 @@ def check_classes(
         )
 
 
-def check_duplicates(entries: Sequence[Entry], report: Report) -> None:
-    """Report images that occur more than once, and what contradicts that they are the same."""
+def check_duplicates(
+    entries: Sequence[Entry],
+    classes_of: Callable[[Mapping[str, Any]], Iterable[int]],
+    report: Report,
+) -> None:
+    """Report images that occur more than once, and what contradicts that they are the same.
+
+    Copies must have the same annotation; images that look the same, the same classes.
+    """
     groups: dict[int, list[Entry]] = defaultdict(list)
     for entry in entries:
         if entry.duplicate_group is not None:
@@ -101,7 +108,7 @@ def check_duplicates(entries: Sequence[Entry], report: Report) -> None:
                 report.add("CONFLICTING_LABELS", (entry.file for entry in same))
         firsts = [same[0] for same in copies.values()]
         report.add("NEAR_DUPLICATES", (entry.file for entry in firsts[1:]))
-        if _differ(entry.annotation for entry in firsts):
+        if _differ(set(classes_of(entry.annotation)) for entry in firsts):
             report.add("CONFLICTING_LABELS_NEAR", (entry.file for entry in firsts))
         splits = {entry.split for entry in group} - {None}
         if len(splits) > 1:

@@ -10,6 +10,7 @@ import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from common.objects.findings import OBJECT_FINDINGS
 from nocode.vision.v1 import finding_pb2
 
 if TYPE_CHECKING:
@@ -52,12 +53,13 @@ FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
     ),
     "IMAGES_NOT_LISTED": (
         ERROR,
-        "Images that no table lists were left out. Add a row for each, or remove them.",
+        "Images that no table or annotation file lists were left out. Add them to it, or remove "
+        "them.",
     ),
     "LISTED_FILES_MISSING": (
         ERROR,
-        "Rows that name no file of the archive, or more than one, were left out. Correct the "
-        "names, or add the files.",
+        "Rows and entries that name no file of the archive, or more than one, were left out. "
+        "Correct the names, or add the files.",
     ),
     "ROWS_WITHOUT_LABEL": (ERROR, "Rows without a label were left out. Fill it in."),
     "CLASSES_WITHOUT_IMAGES": (
@@ -178,7 +180,7 @@ FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
         "Images to which group_by gives no group were divided one by one.",
     ),
     "ROWS_REPEATED": (INFO, "Rows that repeat an earlier one were left out."),
-    "TABLES_IGNORED": (INFO, "Tables without columns for file and label were not read."),
+    "TABLES_IGNORED": (INFO, "Tables without the columns that the format needs were not read."),
     "FOLDERS_IGNORED": (
         INFO,
         "Folders beside the class folders have no image in them, so they were not read.",
@@ -197,7 +199,7 @@ FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
         "The images have different sizes, from {smallest} to {largest} pixels. They are resized "
         "to one size to train.",
     ),
-}
+} | OBJECT_FINDINGS
 
 
 @dataclass(slots=True)
@@ -234,7 +236,9 @@ class Report:
         for example in [examples] if isinstance(examples, str) else examples:
             added += 1
             if len(noticed.examples) < MAX_EXAMPLES:
-                noticed.examples.append(example[:_MAX_EXAMPLE_LENGTH])
+                # Half a character, as JSON allows, cannot be sent.
+                shown = example[:_MAX_EXAMPLE_LENGTH].encode(errors="replace").decode()
+                noticed.examples.append(shown)
         noticed.count += added if count is None else count
         noticed.values.update(values)
 

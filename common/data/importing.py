@@ -37,7 +37,14 @@ if TYPE_CHECKING:
 # Progress is reported after this many images or files.
 _REPORT_EVERY = 64
 # A row without a label is not among these: if its image is listed nowhere else, it is itself.
-_LEFT_OUT_BEFORE = {"IMAGES_WITHOUT_LABEL", "IMAGES_NOT_LISTED", "LISTED_FILES_MISSING"}
+_LEFT_OUT_BEFORE = {
+    "IMAGES_WITHOUT_LABEL",
+    "IMAGES_UNLABELED",
+    "IMAGE_IDS_REPEATED",
+    "IMAGES_NOT_LISTED",
+    "LISTED_FILES_MISSING",
+    "LABELS_WITHOUT_IMAGE",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,7 @@ class _Image:
     """A usable image, stored in a shard."""
 
     record: Record
+    annotation: dict[str, Any]
     place: Place
     sha256: bytes
     width: int
@@ -113,8 +121,9 @@ def _run(context: JobContext, report: Report) -> str:
     shown = [context.task.classes_of(entry.annotation) for entry in entries]
     _count(dataset, entries, shown)
     checks.check_classes(classes, shown, entries, report)
-    checks.check_duplicates(entries, report)
+    checks.check_duplicates(entries, context.task.classes_of, report)
     checks.check_sizes(entries, report)
+    context.task.check(classes, annotations, report)
     dataset.findings.extend(report.findings())
     dataset.content_digest = _write_manifest(context, classes, entries)
     dataset.create_time.GetCurrentTime()
@@ -153,8 +162,8 @@ def _check_class_count(context: JobContext, classes: Sequence[str]) -> None:
         raise InvalidInput(
             Reason.TOO_FEW_CLASSES,
             f"The archive has usable images of {len(classes)} classes{shown}; "
-            f"{context.task.name} needs at least {least}. Add images of other classes, each in "
-            "their own folder or labeled so in the table.",
+            f"{context.task.name} needs at least {least}. Add images that show others, labeled "
+            "so.",
             class_count=len(classes),
             minimum=least,
         )
@@ -192,7 +201,16 @@ def _store_images(
                     if place is None:
                         with tree.open(path) as file:
                             place = writer.add(file, tree.size(path), f".{info.format.lower()}")
-                    images.append(_Image(record, place, found.sha256, info.width, info.height))
+                    images.append(
+                        _Image(
+                            record=record,
+                            annotation=context.task.complete(record.annotation, path, info, report),
+                            place=place,
+                            sha256=found.sha256,
+                            width=info.width,
+                            height=info.height,
+                        )
+                    )
                     fingerprints += found.fingerprint
                 if step % _REPORT_EVERY == 0 or step == len(records):
                     per_second = step / max(time.monotonic() - started, 1e-3)
@@ -224,7 +242,7 @@ def _without_unused(
 ) -> tuple[list[str], list[dict[str, Any]]]:
     """Drop the classes that no usable image shows, and number the others anew."""
     task = context.task
-    used = {index for image in images for index in task.classes_of(image.record.annotation)}
+    used = {index for image in images for index in task.classes_of(image.annotation)}
     kept = [index for index in range(len(reading.classes)) if index in used]
     report.add(
         "CLASSES_WITHOUT_IMAGES",
@@ -233,7 +251,7 @@ def _without_unused(
     index_of = {old: new for new, old in enumerate(kept)}
     return (
         [reading.classes[index] for index in kept],
-        [task.renumber(image.record.annotation, index_of) for image in images],
+        [task.renumber(image.annotation, index_of) or {} for image in images],
     )
 
 

@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
     from nocode.vision.v1.model_pb2 import Preprocessing
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-_LETTERBOX_GREY = 114
+LETTERBOX_GREY = 114
 """What fills a letterbox; the value that detectors are published with."""
 
 
@@ -48,12 +45,17 @@ def resize(image_HW3: np.ndarray[Any, Any], preprocessing: Preprocessing) -> Ten
     image_13HW = torch.from_numpy(image_HW3)[None].permute(0, 3, 1, 2)
     if preprocessing.resize != "letterbox":
         return _scale(image_13HW, size_px, size_px)[0]
-    ratio = size_px / max(height, width)
-    inner_height, inner_width = (max(1, round(side * ratio)) for side in (height, width))
-    boxed_SS3 = torch.full((size_px, size_px, 3), _LETTERBOX_GREY, dtype=torch.uint8)
+    inner_width, inner_height = inner_size(width, height, size_px)
+    boxed_SS3 = torch.full((size_px, size_px, 3), LETTERBOX_GREY, dtype=torch.uint8)
     boxed_3SS = boxed_SS3.permute(2, 0, 1)
     boxed_3SS[:, :inner_height, :inner_width] = _scale(image_13HW, inner_height, inner_width)[0]
     return boxed_3SS
+
+
+def inner_size(width: int, height: int, size_px: int) -> tuple[int, int]:
+    """Return width and height of an image in its letterbox of (size_px, size_px)."""
+    ratio = size_px / max(height, width)
+    return max(1, round(width * ratio)), max(1, round(height * ratio))
 
 
 def stack(images_3SS: Sequence[Tensor]) -> Tensor:

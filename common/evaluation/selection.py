@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -71,22 +72,29 @@ def _in_classes_of(
     entries: dict[int, Entry],
     report: Report,
 ) -> dict[int, Entry]:
-    """Match the data set's classes with the model's by name; leave out what has no match."""
+    """Match the data set's classes with the model's by name; leave out what has no match.
+
+    An image of which nothing remains is left out. One that loses some of its objects stays: the
+    model can still be measured on the others.
+    """
     theirs = list(resources.datasets(context.bucket).get(dataset).classes)
     if theirs == list(model.classes):
         return entries
     ours = {name: index for index, name in enumerate(model.classes)}
     index_of = {index: ours[name] for index, name in enumerate(theirs) if name in ours}
     found: dict[int, Entry] = {}
-    left_out: list[str] = []
+    images: Counter[str] = Counter()
+    objects: Counter[str] = Counter()
     for index, entry in entries.items():
-        unknown = set(context.task.classes_of(entry.annotation)) - set(index_of)
-        if unknown:
-            left_out.append(theirs[min(unknown)])
+        counts = context.task.classes_of(entry.annotation)
+        unknown = {theirs[label]: counts[label] for label in sorted(set(counts) - set(index_of))}
+        annotation = context.task.renumber(entry.annotation, index_of)
+        if annotation is None:
+            images.update([*unknown][:1])
         else:
-            annotation = context.task.renumber(entry.annotation, index_of)
+            objects.update(unknown)
             found[index] = replace(entry, annotation=annotation)
-    if not found:
+    if not found or not index_of:
         raise InvalidInput(
             Reason.CLASSES_DIFFER,
             f"{dataset} has no image of a class that {model.name} knows. Its classes are "
@@ -95,7 +103,8 @@ def _in_classes_of(
             field="dataset",
             value=dataset,
         )
-    report.add("IMAGES_OF_UNKNOWN_CLASSES", sorted(set(left_out)), count=len(left_out))
+    report.add("IMAGES_OF_UNKNOWN_CLASSES", sorted(images), count=images.total())
+    report.add("OBJECTS_OF_UNKNOWN_CLASSES", sorted(objects), count=objects.total())
     return found
 
 

@@ -21,6 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from common.data import colours
+from common.data.colours import Colours
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -34,9 +37,7 @@ class Strength:
         zoom: Largest factor by which the content grows or shrinks.
         stretch: Largest factor by which width and height are pulled apart.
         shift: Displacement along each axis, as a fraction of the side.
-        brightness: All colours times 1 ± this.
-        contrast: Distance from the image's mean grey times 1 ± this.
-        saturation: Distance from each pixel's grey times 1 ± this.
+        colours: How far they may be changed.
         erase: Probability that a rectangle is painted over with the image's mean colour.
     """
 
@@ -44,9 +45,7 @@ class Strength:
     zoom: float
     stretch: float
     shift: float
-    brightness: float
-    contrast: float
-    saturation: float
+    colours: Colours
     erase: float = 0.0
 
 
@@ -54,19 +53,18 @@ STRENGTHS: dict[str, Strength | None] = {
     "none": None,
     "light": Strength(
         rotate_deg=5, zoom=1.1, stretch=1.05, shift=0.05,
-        brightness=0.1, contrast=0.1, saturation=0.1,
+        colours=Colours(brightness=0.1, contrast=0.1, saturation=0.1),
     ),
     "standard": Strength(
         rotate_deg=12, zoom=1.2, stretch=1.1, shift=0.08,
-        brightness=0.2, contrast=0.2, saturation=0.2,
+        colours=Colours(brightness=0.2, contrast=0.2, saturation=0.2),
     ),
     "strong": Strength(
         rotate_deg=20, zoom=1.4, stretch=1.2, shift=0.12,
-        brightness=0.4, contrast=0.4, saturation=0.4, erase=0.5,
+        colours=Colours(brightness=0.4, contrast=0.4, saturation=0.4), erase=0.5,
     ),
 }  # fmt: skip
 
-_GREY_3 = (0.299, 0.587, 0.114)  # ITU-R BT.601, as torchvision's rgb_to_grayscale
 _DRAWS = 13
 
 
@@ -84,7 +82,7 @@ def augment(images_N3HW: Tensor, level: str, generators: Sequence[torch.Generato
     draws_NK = torch.stack([torch.rand(_DRAWS, generator=generator) for generator in generators])
     signed_NK = draws_NK * 2 - 1
     warped_N3HW = _warp(images_N3HW.float(), signed_NK[:, :5], strength)
-    coloured_N3HW = _colour(warped_N3HW, signed_NK[:, 5:8], strength)
+    coloured_N3HW = colours.vary(warped_N3HW, signed_NK[:, 5:8], strength.colours)
     if strength.erase:
         coloured_N3HW = _erase(coloured_N3HW, draws_NK[:, 8:], strength.erase)
     return coloured_N3HW.clamp_(0, 255).round_().to(torch.uint8)
@@ -111,23 +109,6 @@ def _warp(images_N3HW: Tensor, draws_NK: Tensor, strength: Strength) -> Tensor:
     return functional.grid_sample(
         images_N3HW, grid_NHW2, padding_mode="reflection", align_corners=False
     )
-
-
-def _colour(images_N3HW: Tensor, draws_NK: Tensor, strength: Strength) -> Tensor:
-    """Change brightness, contrast and saturation, which together are one matrix a pixel."""
-    brightness_N = 1 + strength.brightness * draws_NK[:, 0]
-    contrast_N = 1 + strength.contrast * draws_NK[:, 1]
-    saturation_N = 1 + strength.saturation * draws_NK[:, 2]
-    grey_3 = torch.tensor(_GREY_3)
-    mean_grey_N = images_N3HW.mean(dim=(2, 3)) @ grey_3
-    # colour → saturation · colour + (1 - saturation) · grey, a 3×3 matrix.
-    mix_N33 = (
-        saturation_N[:, None, None] * torch.eye(3) + (1 - saturation_N)[:, None, None] * grey_3
-    )
-    matrix_N33 = (brightness_N * contrast_N)[:, None, None] * mix_N33
-    offset_N = brightness_N * (1 - contrast_N) * mean_grey_N
-    flat_N3P = images_N3HW.flatten(start_dim=2)
-    return torch.baddbmm(offset_N[:, None, None], matrix_N33, flat_N3P).view_as(images_N3HW)
 
 
 def _erase(images_N3HW: Tensor, draws_NK: Tensor, probability: float) -> Tensor:

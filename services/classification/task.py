@@ -32,9 +32,10 @@ class ClassificationTask(Task):
 
     def renumber(
         self, annotation: Mapping[str, Any], index_of: Mapping[int, int]
-    ) -> dict[str, Any]:
-        """Replace the label."""
-        return {"label": index_of[annotation["label"]]}
+    ) -> dict[str, Any] | None:
+        """Replace the label; without it, nothing is known of the image."""
+        label = index_of.get(annotation["label"])
+        return None if label is None else {"label": label}
 
     def learner(self) -> Learner:
         """Make the half that needs torch."""

@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A labeled file; the fields are those of `manifest.Entry`."""
+    """A labeled file; the fields are those of `manifest.Entry`.
+
+    What its annotation is depends on the task: `Task.complete` makes of it that of the manifest,
+    once the image is known.
+    """
 
     file: str
-    annotation: dict[str, Any]
+    annotation: Any
     split: Subset | None = None
     columns: dict[str, str] = field(default_factory=dict)
 

@@ -16,42 +16,24 @@ its path, or by its name with or without the suffix, as long as only one image i
 
 from __future__ import annotations
 
-import csv
-import io
-import sys
 import unicodedata
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from common.data.formats import Format, Reading, Record, check_class_count
+from common.data.formats import Format, Reading, Record, check_class_count, tables
+from common.data.formats.finding_files import Finder, splits_by_folder
 from common.data.formats.image_folder import SUBSET_OF
-from common.data.manifest import Subset
-from common.data.tree import suffix
 from common.errors import InvalidInput
 from common.reasons import Reason
-from common.settings import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from common.data.findings import Report
+    from common.data.manifest import Subset
     from common.data.tree import Tree
 
-_FILE_COLUMNS = (
-    *("file", "filename", "file_name", "filepath", "file_path", "path"),
-    *("image", "image_name", "image_path", "image_file", "img", "image_id"),
-)
-_LABEL_COLUMNS = ("label", "labels", "class", "class_name", "category", "target")
-_SPLIT_COLUMNS = ("split", "subset", "set", "partition")
-
-# A million rows of a hundred characters fit; what is far larger was not meant as labels.
-_MAX_TABLE_BYTES = 256 * MIB
-_MAX_LABEL_LENGTH = 200
-_MAX_ROW_LENGTH = MIB
-# All further columns are held in memory, and written to the manifest with their names.
-_MAX_COLUMN_BYTES = 256 * MIB
 # Detection looks at this many rows.
 _SAMPLE_ROWS = 50
 
@@ -89,8 +71,8 @@ class CsvTable(Format):
 
     def detect(self, tree: Tree) -> str | None:
         """Say so if a table has the columns and names images of the archive."""
-        finder = _Finder(tree)
-        for path in _table_paths(tree):
+        finder = Finder(tree)
+        for path in tables.table_paths(tree):
             table = _inspect(tree, path, finder)
             if table is not None and any(
                 finder.find(path, row[table.file])
@@ -102,28 +84,28 @@ class CsvTable(Format):
 
     def read(self, tree: Tree, report: Report, *, max_records: int) -> Reading:
         """Label every file that a table lists."""
-        finder = _Finder(tree)
-        tables = []
-        for path in _table_paths(tree):
+        finder = Finder(tree)
+        fitting = []
+        for path in tables.table_paths(tree):
             table = _inspect(tree, path, finder)
             if table is None:
                 report.add("TABLES_IGNORED", path)
             else:
-                tables.append(table)
-        if not tables:
+                fitting.append(table)
+        if not fitting:
             raise InvalidInput(
                 Reason.DATASET_INVALID,
                 f"There is no table with columns for file and label in the archive, which has "
                 f"{tree.describe()}. The format {self.name} needs {self.description}.",
             )
         rows = _Rows(max_records)
-        for table in tables:
+        for table in fitting:
             _collect(tree, table, finder, rows, report)
         classes = sorted(rows.labels)
         index_of = {label: index for index, label in enumerate(classes)}
         listed = {file for file, _, _ in rows.columns}
         report.add("IMAGES_NOT_LISTED", (path for path in tree.images if path not in listed))
-        by_folder = {} if any(split for _, _, split in rows.columns) else _splits_by_folder(listed)
+        by_folder = {} if any(split for _, _, split in rows.columns) else splits_by_folder(listed)
         return Reading(
             classes,
             [
@@ -150,7 +132,7 @@ class _Rows:
         self.columns: dict[tuple[str, str, Subset | None], dict[str, str]] = {}
         self.labels: dict[str, str] = {}
         self._max_rows = max_rows
-        self._column_bytes = 0
+        self._budget = tables.ColumnBudget()
 
     def add(
         self, file: str, label: str, split: Subset | None, columns: dict[str, str], where: str
@@ -160,41 +142,13 @@ class _Rows:
         check_class_count(len(self.labels), where)
         if key in self.columns:
             return False
-        if len(self.columns) == self._max_rows:
-            raise InvalidInput(
-                Reason.DATASET_INVALID,
-                f"{where}: the tables list more than {self._max_rows} images. Split the archive "
-                "into several data sets, or ask the operator to raise NOCODE_MAX_ARCHIVE_MEMBERS.",
-                maximum=self._max_rows,
-            )
-        if columns:
-            self._column_bytes += sys.getsizeof(columns)
-            self._column_bytes += sum(len(n) + sys.getsizeof(cell) for n, cell in columns.items())
-        if self._column_bytes > _MAX_COLUMN_BYTES:
-            raise InvalidInput(
-                Reason.DATASET_INVALID,
-                f"{where}: up to here, the columns other than file, label and split take more than "
-                f"{_MAX_COLUMN_BYTES} bytes of memory. Leave out those that split_config.group_by "
-                "will not need.",
-                maximum=_MAX_COLUMN_BYTES,
-            )
+        tables.check_row_count(len(self.columns) + 1, self._max_rows, where)
+        self._budget.spend(columns, where)
         self.columns[key] = columns
         return True
 
 
-def _splits_by_folder(files: Iterable[str]) -> dict[str, Subset]:
-    """Return the split of each file, if all lie in folders named so, some in one for train."""
-    split_of = {}
-    for file in files:
-        named = [SUBSET_OF[name] for name in file.lower().split("/")[:-1] if name in SUBSET_OF]
-        if not named:
-            return {}
-        split_of[file] = named[-1]
-    found = set(split_of.values())
-    return split_of if "train" in found and len(found) > 1 else {}
-
-
-def _collect(tree: Tree, table: _Table, finder: _Finder, rows: _Rows, report: Report) -> None:
+def _collect(tree: Tree, table: _Table, finder: Finder, rows: _Rows, report: Report) -> None:
     subset_of_table = SUBSET_OF.get(PurePosixPath(table.path).stem.lower())
     used = {table.file, table.label}
     if table.split is not None:
@@ -209,18 +163,13 @@ def _collect(tree: Tree, table: _Table, finder: _Finder, rows: _Rows, report: Re
         label = unicodedata.normalize("NFC", row[table.label].strip())
         if file is None:
             report.add("LISTED_FILES_MISSING", f"{where}: {row[table.file]}")
-        elif len(label) > _MAX_LABEL_LENGTH:
-            raise InvalidInput(
-                Reason.DATASET_INVALID,
-                f"{where}: the label has {len(label)} characters; at most {_MAX_LABEL_LENGTH} are "
-                f"allowed. It starts with {label[:50]!r}. Name the column with the class label.",
-            )
         elif not label:
             report.add("ROWS_WITHOUT_LABEL", f"{where}: {row[table.file]}")
         else:
+            tables.check_label(label, where)
             split = subset_of_table
             if table.split is not None and row[table.split].strip():
-                split = _subset(row[table.split].strip(), where)
+                split = tables.subset(row[table.split].strip(), where)
             columns = {
                 names[place]: cell
                 for place, cell in enumerate(row)
@@ -230,118 +179,26 @@ def _collect(tree: Tree, table: _Table, finder: _Finder, rows: _Rows, report: Re
                 report.add("ROWS_REPEATED", f"{where}: {row[table.file]}")
 
 
-def _subset(text: str, where: str) -> Subset:
-    if text.lower() not in SUBSET_OF:
-        raise InvalidInput(
-            Reason.DATASET_INVALID,
-            f"{where}: the split is {text[:50]!r}. Write train, val or test, or leave it empty.",
-        )
-    return SUBSET_OF[text.lower()]
-
-
-class _Finder:
-    """Finds the image that a cell of a table names."""
-
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-        self._by_name: dict[str, list[str]] = defaultdict(list)
-        self._by_stem: dict[str, list[str]] = defaultdict(list)
-        for path in tree.images:
-            name = path.rpartition("/")[2]
-            self._by_name[name].append(path)
-            self._by_stem[name.rpartition(".")[0]].append(path)
-
-    def find(self, table_path: str, cell: str) -> str | None:
-        """Return the path of the only file that is meant, if there is one."""
-        wanted = unicodedata.normalize("NFC", cell.strip().replace("\\", "/"))
-        wanted = "/".join(part for part in wanted.split("/") if part not in {"", "."})
-        if not wanted:
-            return None
-        folder = table_path.rpartition("/")[0]
-        for path in (f"{folder}/{wanted}", wanted):
-            if path in self._tree:
-                return path
-        name = wanted.rpartition("/")[2]
-        candidates = self._by_name.get(name) or self._by_stem.get(name, [])
-        if "/" in wanted:
-            candidates = [
-                path
-                for path in candidates
-                if path.endswith(f"/{wanted}") or path.rpartition(".")[0].endswith(f"/{wanted}")
-            ]
-        return candidates[0] if len(candidates) == 1 else None
-
-
-def _table_paths(tree: Tree) -> list[str]:
-    return [path for path in tree.files if suffix(path) in {".csv", ".tsv"}]
-
-
-def _inspect(tree: Tree, path: str, finder: _Finder) -> _Table | None:
+def _inspect(tree: Tree, path: str, finder: Finder) -> _Table | None:
     """Find out how a table is written; None if it has no columns for file and label."""
-    if tree.size(path) > _MAX_TABLE_BYTES:
-        raise InvalidInput(
-            Reason.DATASET_INVALID,
-            f"{path} has {tree.size(path)} bytes; a table may have {_MAX_TABLE_BYTES}. "
-            "Leave out columns that are not needed, or split it in several tables.",
-        )
-    encoding = _encoding(tree, path)
-    for delimiter in ",;\t|":
-        first = next(_csv_rows(tree, path, encoding, delimiter), [])
+    tables.check_size(tree, path)
+    encoding = tables.encoding_of(tree, path)
+    for delimiter in tables.DELIMITERS:
+        first = next(tables.rows(tree, path, encoding, delimiter), [])
         names = [cell.strip().lower() for cell in first]
-        file, label = _place(names, _FILE_COLUMNS), _place(names, _LABEL_COLUMNS)
+        file = tables.place(names, tables.FILE_COLUMNS)
+        label = tables.place(names, tables.LABEL_COLUMNS)
         if file is not None and label is not None:
             header = [cell.strip() for cell in first]
-            split = _place(names, _SPLIT_COLUMNS)
+            split = tables.place(names, tables.SPLIT_COLUMNS)
             return _Table(path, encoding, delimiter, header, file, label, split)
         if len(first) == 2 and finder.find(path, first[0]):
             return _Table(path, encoding, delimiter, None, 0, 1, None)
     return None
 
 
-def _place(names: list[str], wanted: tuple[str, ...]) -> int | None:
-    return next((names.index(name) for name in wanted if name in names), None)
-
-
-def _encoding(tree: Tree, path: str) -> str:
-    with tree.open(path) as file:
-        if file.read(2) in {b"\xff\xfe", b"\xfe\xff"}:
-            return "utf-16"
-    with io.TextIOWrapper(tree.open(path), "utf-8") as text:
-        try:
-            while text.read(MIB):
-                pass
-        except UnicodeDecodeError:
-            return "cp1252"
-    return "utf-8-sig"
-
-
 def _rows(tree: Tree, table: _Table) -> Iterator[list[str]]:
-    rows = _csv_rows(tree, table.path, table.encoding, table.delimiter)
+    rows = tables.rows(tree, table.path, table.encoding, table.delimiter)
     if table.header:
         next(rows)
     return rows
-
-
-def _csv_rows(tree: Tree, path: str, encoding: str, delimiter: str) -> Iterator[list[str]]:
-    number = length = 0
-
-    def lines() -> Iterator[str]:
-        """Yield lines, as long as those of one row do not fill the memory."""
-        nonlocal length
-        while line := text.readline(_MAX_ROW_LENGTH):
-            length += len(line)
-            if length >= _MAX_ROW_LENGTH:
-                raise csv.Error(f"a row has {_MAX_ROW_LENGTH} characters or more")
-            yield line
-
-    with io.TextIOWrapper(tree.open(path), encoding, errors="replace", newline="") as text:
-        try:
-            for row in csv.reader(lines(), delimiter=delimiter):
-                number += 1
-                length = 0
-                yield row
-        except (csv.Error, UnicodeError) as error:
-            raise InvalidInput(
-                Reason.DATASET_INVALID,
-                f"{path} cannot be read after row {number}: {error}. Save it as CSV anew.",
-            ) from error

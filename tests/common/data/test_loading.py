@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from common.architectures import IMAGENET_MEAN, IMAGENET_STD
 from common.data import images, loading, transforms
 from common.data.loading import CachedImages, ImageCache, StreamedImages, ahead, even_batches
 from common.data.manifest import Entry
@@ -22,8 +23,8 @@ SIZE_PX = 16
 PREPROCESSING = Preprocessing(
     image_size_px=SIZE_PX,
     resize="stretch",
-    mean=transforms.IMAGENET_MEAN,
-    std=transforms.IMAGENET_STD,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
 )
 FILE_BYTES = 6 * SIZE_PX * SIZE_PX * 3 + 12
 MAX_PIXELS = 10_000

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from common.architectures import IMAGENET_MEAN, IMAGENET_STD
 from common.data import images, transforms
 from nocode.vision.v1.model_pb2 import Preprocessing
 from tests.common.data.pictures import encode, picture
@@ -14,8 +15,8 @@ def preprocessing(size_px: int = 32, resize: str = "stretch") -> Preprocessing:
     return Preprocessing(
         image_size_px=size_px,
         resize=resize,
-        mean=transforms.IMAGENET_MEAN,
-        std=transforms.IMAGENET_STD,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
     )
 
 
@@ -80,7 +81,7 @@ class TestNormalize:
         )
         mean, std = (
             torch.tensor(values, dtype=torch.float64).view(3, 1, 1)
-            for values in (transforms.IMAGENET_MEAN, transforms.IMAGENET_STD)
+            for values in (IMAGENET_MEAN, IMAGENET_STD)
         )
 
         normalized = transforms.normalize(batch, preprocessing())

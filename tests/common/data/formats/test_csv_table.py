@@ -4,7 +4,7 @@ import pytest
 
 from common.data import formats
 from common.data.findings import Report
-from common.data.formats import csv_table
+from common.data.formats import tables as table_files
 from common.data.formats.csv_table import CsvTable
 from common.errors import InvalidInput
 
@@ -187,13 +187,13 @@ def test_further_columns_are_bounded(header, cells, tree_of, read, monkeypatch):
     tree = tree_of("1.jpg", **tables)
     assert len(TABLE.read(tree, Report(), max_records=10).records) == 10
 
-    monkeypatch.setattr(csv_table, "_MAX_COLUMN_BYTES", 10_000)
+    monkeypatch.setattr(table_files, "MAX_COLUMN_BYTES", 10_000)
     with pytest.raises(InvalidInput, match=r"[3-9]\.csv, row 2: up to here, the columns other"):
         TABLE.read(tree, Report(), max_records=10)
 
 
 def test_too_large_a_table(tree_of, read, monkeypatch):
-    monkeypatch.setattr("common.data.formats.csv_table._MAX_TABLE_BYTES", 10)
+    monkeypatch.setattr(table_files, "MAX_TABLE_BYTES", 10)
 
     with pytest.raises(InvalidInput, match=r"t\.csv has 18 bytes; a table may have 10"):
         read(TABLE, tree_of("1.jpg", **{"t.csv": b"file,label\n1.jpg,a"}))

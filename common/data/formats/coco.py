@@ -1,0 +1,195 @@
+"""COCO JSON: one or several files beside the images, each with a list of boxes.
+
+    annotations/instances_train2017.json        train/_annotations.coco.json
+    annotations/instances_val2017.json          train/1.jpg
+    train2017/000000000009.jpg                  valid/_annotations.coco.json
+    …                                           valid/2.jpg
+
+A file is known by what is in it, whatever it is called: an object with the lists `images`,
+`annotations` and `categories`. An image is found by `file_name`, from the file's folder, the top of
+the archive, or by the end of its path, in the folder nearest to the file.
+
+Classes are told apart by the names of their categories, over all files; ids may have gaps, start
+anywhere, and differ between files. They are in the order of the ids in the first file. If files are
+named for train and another split, or lie in folders named so, they are these splits; a single file
+is none.
+
+Format: https://cocodataset.org/#format-data
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from common.data.formats import Format, Reading, check_class_count
+from common.data.formats.coco_file import CocoFile, Kind, kind_of, read_file
+from common.data.formats.finding_files import Finder
+from common.data.formats.json_parts import JsonError, parts
+from common.data.formats.listing import Listing
+from common.data.tree import suffix
+from common.errors import InvalidInput
+from common.names import shorten
+from common.objects.drafts import Draft
+from common.reasons import Reason
+from common.settings import MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from common.data.findings import Report
+    from common.data.tree import Tree
+
+# The 860,000 objects of COCO's train2017 take 450 MB.
+MAX_JSON_BYTES = 512 * MIB
+
+
+class Coco(Format):
+    """The layout above."""
+
+    name = "coco"
+    description = (
+        "COCO .json files with the lists images, annotations (with bbox) and categories, beside "
+        "the images"
+    )
+
+    def detect(self, tree: Tree) -> str | None:
+        """Say so if a file has the lists."""
+        for path in _json_paths(tree):
+            kind = kind_of(tree, path)
+            if kind in {Kind.BOXES, Kind.KEYPOINTS}:
+                return f"{path} lists images and boxes"
+            if kind == Kind.BROKEN:
+                return f"{path} seems to list images and boxes"
+        return None
+
+    def read(self, tree: Tree, report: Report, *, max_records: int) -> Reading:
+        """Give every image that a file lists its objects."""
+        kinds = {path: kind_of(tree, path) for path in _json_paths(tree)}
+        files = self._read_files(tree, kinds, report, max_records)
+        classes = _classes(files, report)
+        index_of = {name: index for index, name in enumerate(classes)}
+        finder = Finder(tree)
+        listing = Listing(report, max_records)
+        shared: set[str | None] = set()
+        splits = {file.split for file in files} - {None}
+        for file in files:
+            file.label(index_of, report)
+            for image in file.images.values():
+                found = finder.nearest(file.path, image.written, file.split)
+                if found is None:
+                    where = f"{file.path}: {shorten(image.written)}"
+                    report.add("LISTED_FILES_MISSING", where)
+                    continue
+                listing.add(
+                    found,
+                    Draft(
+                        file.path,
+                        image.objects,
+                        width=image.width,
+                        height=image.height,
+                        dropped=image.dropped,
+                    ),
+                    file.split if "train" in splits and len(splits) > 1 else None,
+                )
+            shared.update(finder.nearest(file.path, name, file.split) for name in file.shared)
+        drawn = _drawn(tree, kinds, max_records)
+        report.add(
+            "IMAGES_NOT_LISTED",
+            (
+                path
+                for path in tree.images
+                if path not in listing
+                and path not in shared
+                and path.rpartition("/")[2] not in drawn
+            ),
+        )
+        return Reading(classes, listing.records())
+
+    def _read_files(
+        self, tree: Tree, kinds: dict[str, Kind], report: Report, max_records: int
+    ) -> list[CocoFile]:
+        wanted = {Kind.BOXES, Kind.BROKEN}
+        if Kind.BOXES not in kinds.values():
+            wanted.add(Kind.KEYPOINTS)
+        files: list[CocoFile] = []
+        broken = []
+        for path, kind in kinds.items():
+            if kind not in wanted:
+                report.add("ANNOTATION_FILES_IGNORED", path)
+                continue
+            _check_size(tree, path)
+            count = sum(len(image.objects) for file in files for image in file.images.values())
+            try:
+                file = read_file(tree, path, report, max_images=max_records, object_count=count)
+            except JsonError as error:
+                broken.append(f"{path}: {error}")
+            else:
+                files.append(file)
+        if not files:
+            raise InvalidInput(
+                Reason.DATASET_INVALID,
+                f"The annotation file {broken[0]}. Export it anew."
+                if broken
+                else f"There is no COCO file with boxes in the archive, which has "
+                f"{tree.describe()}. The format {self.name} needs {self.description}.",
+            )
+        report.add("ANNOTATION_FILES_UNREADABLE", broken)
+        return files
+
+
+def _json_paths(tree: Tree) -> list[str]:
+    return [path for path in tree.files if suffix(path) == ".json"]
+
+
+def _check_size(tree: Tree, path: str) -> None:
+    if tree.size(path) > MAX_JSON_BYTES:
+        raise InvalidInput(
+            Reason.DATASET_INVALID,
+            f"{path} has {tree.size(path)} bytes; an annotation file may have {MAX_JSON_BYTES}. "
+            "Split it in several files, or leave out the outlines of objects.",
+            maximum=MAX_JSON_BYTES,
+        )
+
+
+def _classes(files: Sequence[CocoFile], report: Report) -> list[str]:
+    """Return the classes of all files; report names and ids that are not one to one."""
+    index_of: dict[str, int] = {}
+    first_ids: dict[str, list[str]] = {}
+    repeated: dict[str, None] = {}
+    for file in files:
+        ids: dict[str, list[str]] = defaultdict(list)
+        for key, name in file.categories.items():
+            ids[name].append(shorten(str(key)))
+            if name not in index_of:
+                check_class_count(len(index_of) + 1, f"{file.path}, category {shorten(str(key))}")
+                index_of[name] = len(index_of)
+        for name, numbers in ids.items():
+            if len(numbers) > 1:
+                repeated[f"{name}: ids {', '.join(numbers)}"] = None
+            if first_ids.setdefault(name, numbers) != numbers:
+                before = " and ".join(first_ids[name])
+                report.add(
+                    "CATEGORY_IDS_DIFFER",
+                    f"{file.path}: {name} is {' and '.join(numbers)}, elsewhere {before}",
+                )
+    report.add("CATEGORY_NAMES_REPEATED", repeated)
+    return list(index_of)
+
+
+def _drawn(tree: Tree, kinds: dict[str, Kind], max_records: int) -> set[str]:
+    """Return the names of files in which segments are drawn: they are no images to be listed."""
+    names: set[str] = set()
+    for path, kind in kinds.items():
+        if kind != Kind.PANOPTIC:
+            continue
+        try:
+            for part in parts(tree, path):
+                if part.key != "annotations" or not isinstance(part.value, dict):
+                    continue
+                name = part.value.get("file_name")
+                if isinstance(name, str) and len(names) < max_records:
+                    names.add(name.rpartition("/")[2])
+        except JsonError:
+            continue
+    return names
