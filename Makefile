@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help bench-predict demo run setup protos check fix test test-slow lock bench-gateway bench-import bench-train clean
+.PHONY: help bench-predict bench-evaluate bench-train-detection demo demo-detection run setup protos check fix test test-slow lock bench-gateway bench-import bench-train clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,7 +13,7 @@ export OMP_NUM_THREADS ?= 1
 TEST_PROCESSES ?= 2
 
 help:  ## Show this list.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
 
 setup: $(INSTALLED) $(GENERATED)  ## Install everything into .venv and generate code.
 
@@ -40,6 +40,9 @@ $(GENERATED): $(PROTOS) $(INSTALLED)
 
 demo: setup  ## Train on real images, measure, predict, and show it.
 	$(BIN)/python -m examples.classification
+
+demo-detection: setup  ## The same for finding cells in photos of blood.
+	$(BIN)/python -m examples.detection
 
 lock:  ## Pin the newest versions that pyproject.toml allows.
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --upgrade \
@@ -79,6 +82,12 @@ bench-predict: setup  ## Measure prediction beside the same model called in one 
 
 bench-train: setup  ## Measure the training loop beside the same network on a batch in memory.
 	$(BIN)/python -m benchmarks.train
+
+bench-train-detection: setup  ## Measure the training of detectors beside torchvision's plain loop.
+	$(BIN)/python -m benchmarks.train_detection
+
+bench-evaluate: setup  ## Measure the evaluation of detections beside pycocotools.
+	$(BIN)/python -m benchmarks.evaluate
 
 clean:  ## Remove what was generated and the data of `make run`.
 	rm -rf build .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

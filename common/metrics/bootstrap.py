@@ -41,7 +41,7 @@ def percentile_intervals(
     Args:
         counts_K: How many images of each kind there are; their sum is the size of a resample.
         statistics: From how often each kind occurs, (R, K), to the values (R,) of each
-            statistic, by name.
+            statistic, by name. NaN where a resample has no value; it is left out.
         seed: Of the draws.
         resample_count: More give steadier ends.
         confidence: Fraction of resamples inside, the rest split evenly on both sides.
@@ -63,6 +63,6 @@ def percentile_intervals(
     intervals = {}
     for name in blocks[0]:
         values_R = np.concatenate([block[name] for block in blocks])
-        low, high = np.quantile(values_R, [tail, 1 - tail])
+        low, high = np.nanquantile(values_R, [tail, 1 - tail])
         intervals[name] = (float(low), float(high))
     return intervals

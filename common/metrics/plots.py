@@ -32,15 +32,19 @@ MAX_BAR_CLASSES = 40
 _CELLS_WITH_PERCENT = 12
 _CELLS_WITH_COUNT = 30
 _LABELS_ALONG_A_SIDE = 60
-_SHEET_COLUMNS = 5
-_THUMBNAIL_PX = 220
+_WIDTH_OF_A_LETTER = 0.65
+"""On average, of the size of the type."""
 
 
-def confusion_matrix(matrix: pb.ConfusionMatrix) -> bytes:
+def confusion_matrix(matrix: pb.ConfusionMatrix, *, counted: str = "images") -> bytes:
     """Draw how often each class was taken for another.
 
     Colour is the fraction of the row, so that rare classes show as clearly as frequent ones;
     numbers are counts, as far as they fit.
+
+    Args:
+        matrix: The counts.
+        counted: What they are of, in the plural.
     """
     counts_CC = np.array([row.counts for row in matrix.rows], dtype=np.int64)
     class_count = len(counts_CC)
@@ -56,14 +60,16 @@ def confusion_matrix(matrix: pb.ConfusionMatrix) -> bytes:
     figures.title(
         axes,
         "Confusion matrix",
-        f"{counts_CC.sum():,} images, {np.trace(counts_CC):,} on the diagonal are right",
+        f"{counts_CC.sum():,} {counted}, {np.trace(counts_CC):,} on the diagonal are right",
     )
     step = -(-class_count // _LABELS_ALONG_A_SIDE)
     shown = np.arange(0, class_count, step)
     names = figures.labels(matrix.class_names)
     font_size = float(np.clip(side_in / len(shown) * 34, 5, 10))
     ticks = [names[index] for index in shown]
-    axes.set_xticks(shown, ticks, rotation=90 if class_count > 4 else 0, fontsize=font_size)
+    longest_in = max(map(len, ticks)) * font_size * _WIDTH_OF_A_LETTER / 72
+    upright = class_count > 4 or longest_in > side_in / class_count
+    axes.set_xticks(shown, ticks, rotation=90 if upright else 0, fontsize=font_size)
     axes.set_yticks(shown, ticks, fontsize=font_size)
     for tick in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         tick.set_parse_math(False)
@@ -94,34 +100,66 @@ def _write_cells(axes: Axes, counts_CC: np.ndarray, share_CC: np.ndarray) -> Non
 
 
 def per_class(classes: Sequence[pb.ClassificationMetrics.ClassMetrics]) -> bytes:
-    """Draw precision, recall and F1 of each class, the worst on top.
+    """Draw precision, recall and F1 of each class, the worst on top."""
+    return class_bars(
+        "Precision, recall and F1 by class",
+        [one.class_name for one in classes],
+        [one.support for one in classes],
+        {
+            "Precision": [one.precision for one in classes],
+            "Recall": [one.recall for one in classes],
+            "F1": [one.f1 for one in classes],
+        },
+        decisive="F1",
+        counted="images",
+    )
 
-    Of more than `MAX_BAR_CLASSES` classes only those with the lowest F1 are drawn.
+
+def class_bars(
+    heading: str,
+    class_names: Sequence[str],
+    support: Sequence[int],
+    values: Mapping[str, Sequence[float]],
+    *,
+    decisive: str,
+    counted: str,
+) -> bytes:
+    """Draw fractions of each class as bars, the worst class on top.
+
+    Of more than `MAX_BAR_CLASSES` classes only the worst are drawn.
+
+    Args:
+        heading: What is shown.
+        class_names: At least one.
+        support: How many there are of each class.
+        values: By what they are: for each class a number in [0, 1]. At most three.
+        decisive: Which of them says what is worst; also written as a number.
+        counted: What `support` counts, in the plural.
     """
-    names = figures.labels([one.class_name for one in classes], limit=30)
-    order = sorted(range(len(classes)), key=lambda index: (classes[index].f1, index))
+    names = figures.labels(class_names, limit=30)
+    order = sorted(range(len(names)), key=lambda index: (values[decisive][index], index))
     order = order[:MAX_BAR_CLASSES]
     rows = np.arange(len(order))
     made = figures.figure(8.5, 1.6 + 0.42 * len(order))
     axes = made.add_subplot()
-    for offset, (field, colour) in enumerate(
-        [("precision", BLUE), ("recall", ORANGE), ("f1", GREEN)]
-    ):
+    height = 0.81 / len(values)
+    for place, (name, colour) in enumerate(zip(values, (BLUE, ORANGE, GREEN), strict=False)):
         axes.barh(
-            rows + (offset - 1) * 0.27,
-            [getattr(classes[index], field) for index in order],
-            height=0.27,
+            rows + (place - (len(values) - 1) / 2) * height,
+            [values[name][index] for index in order],
+            height=height,
             color=colour,
-            label=field.capitalize(),
+            label=name,
         )
     for row, index in zip(rows, order, strict=True):
-        axes.text(1.01, float(row), f"{classes[index].f1:.3f}", va="center", fontsize=8)
-    axes.text(1.01, -0.75, "F1", va="bottom", fontsize=8, fontweight="bold")
-    below = "Worst first; in brackets the number of images"
-    if len(order) < len(classes):
-        below = f"The {len(order)} of {len(classes)} classes with the lowest F1; " + below.lower()
-    figures.title(axes, "Precision, recall and F1 by class", below)
-    axes.set_yticks(rows, [f"{names[index]} ({classes[index].support:,})" for index in order])
+        axes.text(1.01, float(row), f"{values[decisive][index]:.3f}", va="center", fontsize=8)
+    axes.text(1.01, -0.75, decisive, va="bottom", fontsize=8, fontweight="bold")
+    below = f"Worst first; in brackets the number of {counted}"
+    if len(order) < len(names):
+        worst = f"The {len(order)} of {len(names)} classes with the lowest {decisive}; "
+        below = worst + below.lower()
+    figures.title(axes, heading, below)
+    axes.set_yticks(rows, [f"{names[index]} ({support[index]:,})" for index in order])
     for tick in axes.get_yticklabels():
         tick.set_parse_math(False)
         tick.set_fontsize(9)
@@ -218,32 +256,48 @@ class Tile:
     file: str
 
 
-def image_sheet(heading: str, below: str, tiles: Iterable[Tile]) -> bytes:
+def image_sheet(
+    heading: str,
+    below: str,
+    tiles: Iterable[Tile],
+    *,
+    columns: int = 5,
+    thumbnail_px: int = 220,
+) -> bytes:
     """Draw images in rows, each with what was predicted, what is true, and its file.
 
     Args:
         heading: What the images have in common.
         below: One line more about them.
         tiles: At least one. Taken one by one, so that only small copies are kept.
+        columns: Images in a row.
+        thumbnail_px: Longer side of an image on the sheet.
     """
     thumbnails = []
     for tile in tiles:
         image = Image.fromarray(tile.image_HW3)
-        image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.LANCZOS)
+        image.thumbnail((thumbnail_px, thumbnail_px), Image.Resampling.LANCZOS)
         thumbnails.append((tile, np.asarray(image)))
-    columns = min(_SHEET_COLUMNS, len(thumbnails))
+    columns = min(columns, len(thumbnails))
     rows = -(-len(thumbnails) // columns)
-    made = figures.figure(max(2.3 * columns, 5.5), 2.75 * rows + 0.8)
+    side_in = 1.05 * thumbnail_px / figures.DPI
+    # Of a square's side, what the tallest image of each row needs.
+    tall = [image_HW3.shape[0] / max(image_HW3.shape[:2]) for _, image_HW3 in thumbnails]
+    tallest = [max(tall[row * columns : (row + 1) * columns]) for row in range(rows)]
+    heights_in = [side_in * share + 0.65 for share in tallest]
+    made = figures.figure(max((side_in + 0.2) * columns, 5.5), sum(heights_in) + 0.8)
+    grid = made.add_gridspec(rows, columns, height_ratios=heights_in)
     made.suptitle(heading, x=0.02, ha="left", fontsize=13, fontweight="bold")
     made.supxlabel(below, x=0.02, ha="left", fontsize=9, color="#444444")
-    for number, (tile, thumbnail_HW3) in enumerate(thumbnails, start=1):
-        axes = made.add_subplot(rows, columns, number)
+    for number, (tile, thumbnail_HW3) in enumerate(thumbnails):
+        row, column = divmod(number, columns)
+        axes = made.add_subplot(grid[row, column])
         axes.imshow(thumbnail_HW3, interpolation="nearest")
         height, width, _ = thumbnail_HW3.shape
         side = max(height, width)
-        # A square with the image at its foot, so that lines of text stand in rows.
+        # The image stands at the foot of its place, so that lines of text stand in rows.
         axes.set_xlim((width - side) / 2 - 0.5, (width + side) / 2 - 0.5)
-        axes.set_ylim(height - 0.5, height - side - 0.5)
+        axes.set_ylim(height - 0.5, height - side * tallest[row] - 0.5)
         axes.set_axis_off()
         lines = [
             (tile.predicted, BLUE if tile.right else VERMILION),

@@ -1,17 +1,16 @@
 """Pictures: the same bytes from the same numbers, nothing cut off, nothing on top of another."""
 
 import io
-import itertools
 import warnings
 
 import numpy as np
 import pytest
-from matplotlib.text import Text
 from PIL import Image
 
 from common.metrics import figures, plots
 from common.metrics.calibration import probabilities
 from common.metrics.classification import classification_metrics, reliability
+from tests.common.metrics.reading import assert_readable, pixels, visible_texts
 
 STRANGE = [
     "日本語",
@@ -22,20 +21,6 @@ STRANGE = [
 ]
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures rendered so far."""
-    made = []
-    render = figures.png
-
-    def remember(figure):
-        made.append(figure)
-        return render(figure)
-
-    monkeypatch.setattr(figures, "png", remember)
-    return made
-
-
 def measure(class_count, names=None, image_count=600):
     rng = np.random.default_rng(class_count)
     labels = rng.integers(0, class_count, image_count)
@@ -43,36 +28,6 @@ def measure(class_count, names=None, image_count=600):
     logits[np.arange(image_count), labels] += 2
     names = names or [f"kind {index}" for index in range(class_count)]
     return classification_metrics(labels, probabilities(logits), names, resample_count=2)
-
-
-def visible_texts(figure):
-    """What stands in a figure, with its place in pixels."""
-    renderer = figure.canvas.get_renderer()
-    out_of_view = set()
-    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-        low, high = sorted(axis.get_view_interval())
-        ticks = [tick for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high]
-        out_of_view.update(tick.label1 for tick in ticks)
-    texts = figure.findobj(lambda a: isinstance(a, Text) and a.get_visible() and a.get_text())
-    shown = [text for text in texts if text not in out_of_view]
-    return [(text.get_text(), text.get_window_extent(renderer)) for text in shown]
-
-
-def assert_readable(figure):
-    """No text leaves the picture or lies on another."""
-    texts = visible_texts(figure)
-    for text, box in texts:
-        assert box.x0 >= 0, text
-        assert box.y0 >= 0, text
-        assert box.x1 <= figure.bbox.x1, text
-        assert box.y1 <= figure.bbox.y1, text
-    for (text, box), (other, other_box) in itertools.combinations(texts, 2):
-        assert not box.padded(-1.5).overlaps(other_box.padded(-1.5)), (text, other)
-
-
-def pixels(png):
-    with Image.open(io.BytesIO(png)) as image:
-        return np.asarray(image.convert("RGB"))
 
 
 @pytest.mark.parametrize("class_count", [2, 7, 25, 100])
