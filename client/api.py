@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1024**2
 CALL_TIMEOUT_S = 120.0
+TILED_TIMEOUT_S = 600.0
 WATCH_PATIENCE_S = 120.0
 """For how long `watch` tries to come back to a server that went away."""
 
@@ -232,7 +233,8 @@ class Client:
             images=[prediction_pb2.Image(content=content) for content in images],
             options=options,
         )
-        return self._call(self._predictions.Predict, request)
+        timeout = TILED_TIMEOUT_S if request.options.tiling else CALL_TIMEOUT_S
+        return self._call(self._predictions.Predict, request, timeout=timeout)
 
     # Lists.
 

@@ -6,7 +6,6 @@ server refused or the job did not succeed, 2 wrong arguments, 3 no server, 130 s
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,10 +14,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from client import arguments, display
+from client import arguments, as_json, display
 from client.api import Client
 from client.channel import DEFAULT_ADDRESS
 from client.errors import CallFailed, JobFailed
@@ -56,14 +54,16 @@ def options(
     address: Annotated[
         str, typer.Option(envvar="NOCODE_ADDRESS", help="HOST:PORT of the gateway.")
     ] = DEFAULT_ADDRESS,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Train image models without writing code, and call them."""
     _options.address = address
-    _options.as_json = as_json
+    _options.as_json = json
 
 
-TaskOption = Annotated[str, typer.Option("--task", "-t", help="E.g. classification.")]
+TaskOption = Annotated[
+    str, typer.Option("--task", "-t", help="What to train for: classification or detection.")
+]
 AllTasks = Annotated[str, typer.Option("--task", "-t", help="Only this task; - means all.")]
 Limit = Annotated[int, typer.Option(min=1, help="At most this many, newest first.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once; see `watch`.")]
@@ -78,7 +78,7 @@ def import_(
     task: TaskOption = "classification",
     dataset_id: Annotated[str, typer.Option("--id", help="Id of the data set.")] = "",
     name: Annotated[str, typer.Option(help="A name for people.")] = "",
-    format: Annotated[str, typer.Option(help="E.g. image_folder; else detected.")] = "",  # noqa: A002
+    format: Annotated[str, typer.Option(help="E.g. image_folder or coco; else detected.")] = "",  # noqa: A002
     no_wait: NoWait = False,
 ) -> None:
     """Import labeled images as a data set."""
@@ -186,10 +186,26 @@ def predict(
     overlay: Annotated[
         Path | None, typer.Option(file_okay=False, help="Folder for pictures of the answers.")
     ] = None,
-    top_k: Annotated[int, typer.Option(min=0, help="Likeliest classes to name.")] = 0,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Leave out what scores less; else the model decides."),
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=0, help="Likeliest classes to name; 0 means 5.")] = 0,
+    max_results: Annotated[
+        int, typer.Option(min=0, help="Objects to name in an image; 0 means 100.")
+    ] = 0,
+    tiling: Annotated[
+        bool, typer.Option("--tiling", help="Look for small objects in pieces of large images.")
+    ] = False,
 ) -> None:
     """Ask a model what it sees in images."""
-    wanted = prediction_pb2.PredictOptions(overlay=overlay is not None, top_k=top_k)
+    wanted = prediction_pb2.PredictOptions(
+        overlay=overlay is not None,
+        score_threshold=threshold,
+        top_k=top_k,
+        max_results=max_results,
+        tiling=tiling,
+    )
     width = max(len(str(path)) for path in images)
     failed = False
     if overlay is not None:
@@ -201,9 +217,11 @@ def predict(
                     target = _unused(overlay / f"{path.stem}.png")
                     target.write_bytes(prediction.overlay_png)
                     display.note(f"Saved {target}")
-                prediction.ClearField("overlay_png")
                 if _options.as_json:
-                    _print_line({"image": str(path), "model": response.model}, prediction)
+                    fields = {"image": str(path), "model": response.model}
+                    fields |= as_json.fields(prediction)
+                    del fields["overlay_png"]
+                    as_json.print_line(fields)
                 else:
                     display.prediction(path, prediction, width)
                 failed = failed or prediction.HasField("error")
@@ -364,7 +382,7 @@ def _unused(path: Path) -> Path:
 
 def _show(message: Message, as_text: Callable[[], None]) -> None:
     if _options.as_json:
-        print(json_format.MessageToJson(message, preserving_proto_field_name=True))  # noqa: T201
+        as_json.print_document(message)
     else:
         as_text()
 
@@ -372,12 +390,6 @@ def _show(message: Message, as_text: Callable[[], None]) -> None:
 def _show_all(messages: list[Message], as_text: Callable[[], None]) -> None:
     if _options.as_json:
         for message in messages:
-            _print_line({}, message)
+            as_json.print_line(as_json.fields(message))
     else:
         as_text()
-
-
-def _print_line(more: dict[str, str], message: Message) -> None:
-    """Print a message as JSON in a line, as one of many, with `more` in front of its fields."""
-    fields = json_format.MessageToDict(message, preserving_proto_field_name=True)
-    print(json.dumps(more | fields))  # noqa: T201

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 # Names come from users: in `dog [male]` and `:dog:` nothing is markup.
 out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 err = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, stderr=True)
+if not out.is_terminal and "COLUMNS" not in os.environ:
+    out.width = 200  # a file or a pipe folds nothing, and rich would say 80
 
 SEVERITY_STYLES = {
     finding_pb2.Finding.SEVERITY_ERROR: "red",
@@ -117,8 +121,13 @@ def dataset(data: dataset_pb2.Dataset) -> None:
     table = Table(title=f"{data.name}: {data.image_count} images, {data.format}")
     table.add_column("class")
     table.add_column("images", justify="right")
+    # An image of a class may show several objects of it, unless the class is of the whole image.
+    has_objects = any(count.object_count > count.image_count for count in data.class_counts)
+    if has_objects:
+        table.add_column("objects", justify="right")
     for count in data.class_counts:
-        table.add_row(count.class_name, str(count.image_count))
+        objects = [str(count.object_count)] if has_objects else []
+        table.add_row(count.class_name, str(count.image_count), *objects)
     out.print(table)
     if data.given_splits:
         splits = ", ".join(f"{split.subset} {split.image_count}" for split in data.given_splits)
@@ -156,15 +165,28 @@ def evaluation(measured: evaluation_pb2.Evaluation) -> None:
     metrics: Any = getattr(measured, kind)
     for name, value, interval in _scalars(metrics):
         span = f"{interval.low:.4f} – {interval.high:.4f}" if interval else ""
-        table.add_row(name, f"{value:.4f}", span)
+        table.add_row(name, _number(value), span)
     out.print(table)
     for rows in _class_tables(metrics):
         out.print(rows)
 
 
 def prediction(path: Path, seen: prediction_pb2.Prediction, width: int) -> None:
-    """Show what a model saw in an image, in a line whose first column is `width` wide."""
+    """Show what a model saw in an image, in a line whose first column is `width` wide.
+
+    Objects follow in a table.
+    """
     out.print(f"{path!s:{width}}  {_answer(seen)}")
+    objects = _objects(seen)
+    if not objects:
+        return
+    table = Table("class")
+    for heading in ("score", "xmin", "ymin", "xmax", "ymax"):
+        table.add_column(heading, justify="right")
+    for one in objects:
+        sides = (one.box.xmin, one.box.ymin, one.box.xmax, one.box.ymax)
+        table.add_row(one.class_name, f"{one.score:.3f}", *(f"{side:.1f}" for side in sides))
+    out.print(table)
 
 
 def listing(collection: str, found: Sequence[Any]) -> None:
@@ -188,7 +210,7 @@ def listing(collection: str, found: Sequence[Any]) -> None:
             "name": lambda j: j.name,
             "kind": lambda j: job_pb2.Job.Kind.Name(j.kind).removeprefix("KIND_"),
             "state": lambda j: job_pb2.Job.State.Name(j.state).removeprefix("STATE_"),
-            "note": lambda j: j.error.message or j.waiting_reason or _phase(j),
+            "note": lambda j: _sentence(j.error.message) or j.waiting_reason or _phase(j),
             "created": _created,
         },
         "models": {
@@ -203,10 +225,12 @@ def listing(collection: str, found: Sequence[Any]) -> None:
             "task": lambda a: a.task.removeprefix("tasks/"),
             "weights": lambda a: f"{a.parameter_count / 1e6:.1f} M",
             "image px": lambda a: str(a.recipe.image_size_px),
-            "paper": lambda a: a.paper_uri,
         },
     }
-    table = Table(*columns[collection])
+    table = Table()
+    for heading in columns[collection]:
+        # A name is for the next command: it is never cut, however narrow the terminal is.
+        table.add_column(heading, no_wrap=heading == "name", overflow="fold")
     for message in found:
         table.add_row(*(cell(message) for cell in columns[collection].values()))
     out.print(table)
@@ -214,11 +238,14 @@ def listing(collection: str, found: Sequence[Any]) -> None:
 
 def settings(architecture: pipeline_pb2.Architecture) -> None:
     """Show what may be set for an architecture."""
-    table = Table("setting", "default", "allowed", "", title=architecture.display_name)
+    table = Table(title=f"{architecture.display_name}, {architecture.paper_uri}")
+    table.add_column("setting", no_wrap=True)
+    for heading in ("default", "allowed", ""):
+        table.add_column(heading, overflow="fold")
     for setting in architecture.settings:
         default = setting.default_value
-        value = default.string_value or f"{default.number_value:g}"
-        allowed = ", ".join(setting.choices) or f"{setting.minimum:g} to {setting.maximum:g}"
+        value = default.string_value or f"{default.number_value:.10g}"
+        allowed = ", ".join(setting.choices) or f"{setting.minimum:.10g} to {setting.maximum:.10g}"
         if setting.multiple_of:
             allowed += f", a multiple of {setting.multiple_of}"
         table.add_row(setting.field, value, allowed, setting.help)
@@ -268,6 +295,12 @@ def _values(progress: job_pb2.JobProgress) -> str:
     return "  ".join(values)
 
 
+def _sentence(text: str) -> str:
+    """Return the first sentence: a list has a line for each."""
+    first, stop, _ = text.partition(". ")
+    return first + stop.strip()
+
+
 def _created(message: Any) -> str:
     return str(message.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M"))
 
@@ -289,18 +322,35 @@ def _scalars(
                 yield path, number, own or intervals.get(path)
 
 
-def _class_tables(metrics: Message) -> Iterator[Table]:
+def _class_tables(metrics: Message, title: str = "") -> Iterator[Table]:
+    """Give a table for each list of classes in a metrics message or in a message of it."""
     for field in metrics.DESCRIPTOR.fields:
-        if field.name != "per_class":
-            continue
-        rows: Any = getattr(metrics, field.name)
-        descriptor: Any = field.message_type
-        columns = [column.name for column in descriptor.fields]
-        table = Table(*columns)
-        for row in rows:
-            values = [getattr(row, column) for column in columns]
-            table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in values))
-        yield table
+        value: Any = getattr(metrics, field.name)
+        if field.name == "per_class":
+            descriptor: Any = field.message_type
+            yield _class_table(value, descriptor.fields, title)
+        elif (
+            field.type == FieldDescriptor.TYPE_MESSAGE
+            and not field.is_repeated
+            and metrics.HasField(field.name)
+        ):
+            yield from _class_tables(value, field.name)
+
+
+def _class_table(rows: Any, fields: Any, title: str) -> Table:
+    table = Table(title=title or None)
+    for field in fields:
+        is_text = field.type == FieldDescriptor.TYPE_STRING
+        table.add_column(field.name, justify="left" if is_text else "right")
+    for row in rows:
+        values = [getattr(row, field.name) for field in fields]
+        table.add_row(*(_number(v) if isinstance(v, float) else str(v) for v in values))
+    return table
+
+
+def _number(value: float) -> str:
+    """Write a metric; below 0 is what COCO says where there is nothing to measure on."""
+    return f"{value:.4f}" if value >= 0 else "–"
 
 
 def _headline(measured: evaluation_pb2.Evaluation) -> str:
@@ -309,7 +359,7 @@ def _headline(measured: evaluation_pb2.Evaluation) -> str:
     if kind is None:
         return ""
     name, value, _ = next(_scalars(getattr(measured, kind)))
-    return f"{name} {value:.4f}"
+    return f"{name.rpartition('.')[2]} {_number(value)}"
 
 
 def _answer(prediction: prediction_pb2.Prediction) -> str:
@@ -318,7 +368,14 @@ def _answer(prediction: prediction_pb2.Prediction) -> str:
     if prediction.HasField("classification"):
         classes = prediction.classification.classes
         return ", ".join(f"{item.class_name} {item.score:.3f}" for item in classes)
-    kind = prediction.WhichOneof("result") or "result"
-    answer: Any = getattr(prediction, kind)
-    parts = getattr(answer, "objects", None) or getattr(answer, "regions", [])
-    return ", ".join(part.class_name for part in parts) or "nothing"
+    if objects := _objects(prediction):
+        counts = Counter(one.class_name for one in objects)
+        return ", ".join(f"{count} × {name}" for name, count in counts.most_common())
+    regions = prediction.semantic_segmentation.regions
+    return ", ".join(region.class_name for region in regions) or "nothing"
+
+
+def _objects(prediction: prediction_pb2.Prediction) -> Sequence[Any]:
+    """Return the objects of an answer, if it has such."""
+    kind = prediction.WhichOneof("result") or "detection"
+    return getattr(getattr(prediction, kind), "objects", [])

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 IMAGES_A_REQUEST = 8
 # An overlay may have 12 MiB, and those of a request come back in one message.
 OVERLAYS_A_REQUEST = 4
+# Each may be as much work as 65 images.
+TILED_A_REQUEST = 1
 BYTES_A_REQUEST = 16 * 1024**2
 # The rest is for what stands around an image in a message.
 MAX_IMAGE_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
@@ -43,6 +45,7 @@ def predict_files(
         OSError: A file cannot be read.
     """
     most = OVERLAYS_A_REQUEST if options.overlay else IMAGES_A_REQUEST
+    most = TILED_A_REQUEST if options.tiling else most
     batch: list[Path] = []
     contents: list[bytes] = []
     for path in paths:

@@ -159,28 +159,41 @@ class Batcher:
                     waiting=waiting,
                     queue_size=self._queue_size,
                 )
-            needed_s = _CAUTION * (wait_s + network.times.expected(min(count, self._batch_size)))
             # A free device always tries: otherwise a wrong estimate would never be put right.
-            if wait_s and time.monotonic() + needed_s > deadline:
-                self._metrics.too_late.inc(count)
-                raise Exhausted(
-                    Reason.DEADLINE_TOO_SHORT,
-                    f"The answer is expected in {needed_s:.2f} s, after the call's deadline, "
-                    "because others wait before it. Try again later, or with a longer deadline.",
-                    retry_after_s=max(wait_s, _MIN_RETRY_S),
-                )
+            if wait_s:
+                own_s = network.times.expected(min(count, self._batch_size))
+                self._check_time(wait_s, own_s, count, deadline)
             if lane is None:
                 lane = self._lanes[network] = _Lane(network)
             lane.waiting += count
         return Ticket(network, deadline)
 
-    def submit(self, item: Item) -> None:
-        """Queue an image that was admitted, and run the device if nobody does."""
+    def check_time(self, ticket: Ticket, count: int) -> None:
+        """Check that `count` tiles of an image can be computed before its call's deadline.
+
+        Raises:
+            Exhausted: They probably cannot. A free device always tries; see `admit`.
+        """
         with self._changed:
-            lane = self._lanes[item.ticket.network]
-            lane.items.append(item)
-            if len(lane.items) == 1:
+            if self._is_led:
+                own_s = self._expected(ticket.network, count)
+                self._check_time(self._expected_wait(), own_s, 1, ticket.deadline)
+
+    def add_room(self, ticket: Ticket, count: int) -> None:
+        """Make room for `count` tiles of an image that was admitted and is not submitted yet.
+
+        Room is made beside the queue, however full it is: the caller bounds how much.
+        """
+        with self._changed:
+            self._lanes[ticket.network].waiting += count
+
+    def submit(self, *items: Item) -> None:
+        """Queue images of a call that was admitted, and run the device if nobody does."""
+        with self._changed:
+            lane = self._lanes[items[0].ticket.network]
+            if not lane.items:
                 self._turns.append(lane)
+            lane.items.extend(items)
             if self._is_led:
                 self._changed.notify()
                 return
@@ -208,18 +221,32 @@ class Batcher:
 
     # With the lock held.
 
+    def _check_time(self, wait_s: float, own_s: float, count: int, deadline: float) -> None:
+        needed_s = _CAUTION * (wait_s + own_s)
+        if time.monotonic() + needed_s > deadline:
+            self._metrics.too_late.inc(count)
+            raise Exhausted(
+                Reason.DEADLINE_TOO_SHORT,
+                f"The answer is expected in {needed_s:.2f} s, after the call's deadline, "
+                "because others wait before it. Try again later, or with a longer deadline.",
+                retry_after_s=max(wait_s, _MIN_RETRY_S),
+            )
+
     def _waiting(self) -> int:
         return sum(lane.waiting for lane in list(self._lanes.values()))
 
     def _expected_wait(self) -> float:
         """Return when the device will be free of all that was admitted; 0 if it is free now."""
         wait_s = max(0.0, self._busy_until - time.monotonic()) if self._is_led else 0.0
-        for lane in self._lanes.values():
-            batches, rest = divmod(lane.waiting, self._batch_size)
-            times = lane.network.times
-            wait_s += batches * times.expected(self._batch_size)
-            wait_s += times.expected(rest) if rest else 0.0
-        return wait_s
+        return wait_s + sum(
+            self._expected(lane.network, lane.waiting) for lane in self._lanes.values()
+        )
+
+    def _expected(self, network: Network, count: int) -> float:
+        """Return how long a network will take for images, in batches as large as may be."""
+        batches, rest = divmod(count, self._batch_size)
+        rest_s = network.times.expected(rest) if rest else 0.0
+        return batches * network.times.expected(self._batch_size) + rest_s
 
     def _leave(self, lane: _Lane) -> None:
         lane.waiting -= 1

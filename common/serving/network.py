@@ -1,20 +1,18 @@
 """A model ready to answer: its network on a device, in the fastest arithmetic that agrees.
 
-Shape letters: N images, 3 colours, S side of the network's input.
+Shape letters: N images, 3 colours, S side of the network's input, H height, W width.
 """
 
 from __future__ import annotations
 
-import copy
 import logging
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from common.data import images, transforms
 from common.serving.forward_times import ForwardTimes
@@ -23,13 +21,11 @@ from common.training.precision import cpu_has_bf16
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
+    from common.serving.tiles import Tile
     from common.training.learner import Learner, Output
     from nocode.vision.v1.model_pb2 import Model
-
-TOLERANCE = 0.01
-"""How far a probability in bf16 may be from that in fp32, for `auto` to choose bf16."""
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -91,6 +87,12 @@ class Network:
         image_3SS = transforms.resize(pixels_HW3, self.model.preprocessing)
         return Prepared(image_3SS, info.width, info.height)
 
+    def prepare_tile(self, pixels_HW3: np.ndarray[Any, Any], tile: Tile) -> Tensor:
+        """Cut a tile out of a decoded image and resize it. May run in any thread."""
+        rows = slice(tile.ymin, tile.ymin + tile.height)
+        columns = slice(tile.xmin, tile.xmin + tile.width)
+        return transforms.resize(pixels_HW3[rows, columns], self.model.preprocessing)
+
     def warm_up(self, batch_size: int) -> None:
         """Run it, so that the first call is as fast as any, and its times are known."""
         size_px = self.model.preprocessing.image_size_px
@@ -118,21 +120,19 @@ def make(
         module: Its network, from `load_model`.
         learner: The task's.
         device: Where it is to run.
-        precision: `fp32`, `bf16`, or `auto`: bf16 if the hardware has it and the probabilities of
-            a few test pictures stay within `TOLERANCE` of those in fp32.
+        precision: `fp32`, `bf16`, or `auto`: bf16 if the hardware has it and the scores of a few
+            test pictures stay within the learner's tolerance of those in fp32.
     """
     module = module.to(device).to(memory_format=torch.channels_last)
     exact = Network(model, module, learner, device)
     if precision == "fp32" or (precision == "auto" and not has_bf16(device)):
         return exact
-    fast = Network(model, to_bf16(module), learner, device, "bf16")
+    fast = Network(model, learner.in_bf16(module), learner, device, "bf16")
     deviation = _deviation(fast, exact)
-    if deviation <= TOLERANCE or precision == "bf16":
+    if deviation <= learner.tolerance or precision == "bf16":
         log.info("%s answers in bf16, within %.4f of fp32", model.name, deviation)
         return fast
-    log.warning(
-        "%s answers in fp32: in bf16 its probabilities differ by %.4f", model.name, deviation
-    )
+    log.warning("%s answers in fp32: in bf16 its scores differ by %.4f", model.name, deviation)
     return exact
 
 
@@ -143,25 +143,10 @@ def has_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and cpu_has_bf16()
 
 
-def to_bf16(module: nn.Module) -> nn.Module:
-    """Copy a network to bf16.
-
-    The statistics of batch normalization stay in fp32: rounded to 8 bits, they cost more of the
-    answer than all the products together, and save nothing.
-    """
-    fast = copy.deepcopy(module).to(torch.bfloat16)
-    for norm, exact in zip(fast.modules(), module.modules(), strict=True):
-        if isinstance(norm, nn.modules.batchnorm._BatchNorm):
-            norm.float().load_state_dict(exact.state_dict())
-    return fast
-
-
 def _deviation(fast: Network, exact: Network) -> float:
-    """Return by how much a probability differs at most, on pictures from smooth to busy."""
+    """Return by how much scores differ on pictures from smooth to busy."""
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (side, side, 3), dtype=np.uint8) for side in (2, 8, 32, 128)]
     probes_3SS = [transforms.resize(picture, exact.model.preprocessing) for picture in pictures]
-    return max(
-        exact.learner.difference(ours, reference, exact.model)
-        for ours, reference in zip(fast.forward(probes_3SS), exact.forward(probes_3SS), strict=True)
-    )
+    ours, references = fast.forward(probes_3SS), exact.forward(probes_3SS)
+    return exact.learner.difference(ours, references, exact.model)

@@ -7,30 +7,35 @@ The event loop only passes work on. Threads decode, and one of them at a time ru
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from common import names
 from common.catalog.models import resolve_model
 from common.catalog.requests import check_served
+from common.data import images as files
 from common.data.images import ImageError
-from common.errors import DomainError, Exhausted
+from common.errors import DomainError, Exhausted, Unsupported
 from common.reasons import Reason
 from common.rpc.errors import to_status
 from common.serving import models, network, pictures
-from common.serving.batcher import Batch, Batcher, Item, Ticket
+from common.serving.batcher import Batch, Batcher, Item
 from common.serving.cache import ModelCache
+from common.serving.calls import Call, Timing
 from common.serving.directory import Directory
 from common.serving.metrics import PredictMetrics
+from common.serving.tiled_calls import Part, TiledCall
 from common.serving.workers import Mailbox, Workers
 from nocode.vision.v1 import prediction_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import numpy as np
     from prometheus_client import CollectorRegistry
 
     from common.serving.cache import Entry
@@ -38,7 +43,7 @@ if TYPE_CHECKING:
     from common.settings import ServiceSettings
     from common.storage.bucket import Bucket
     from common.task import Task
-    from common.training.learner import Learner
+    from common.training.learner import Learner, Output
     from nocode.vision.v1.model_pb2 import Model
 
 _CPU_BATCH_SIZE = 16  # larger ones are no faster there, and others wait longer
@@ -47,70 +52,12 @@ _CPU_QUEUED_BATCHES, _GPU_QUEUED_BATCHES = 2, 4  # what waits for more of them i
 _MAX_DECODE_THREADS = 8
 _FETCH_THREADS = 4
 _DRAW_THREADS = 2
+# Calls whose images are cut into tiles: each holds a decoded image, and so many batches of tiles.
+_TILED_CALLS = 4
+_TILED_BATCHES = 2
 # For each image that may wait for one model, so many may wait until their models are found and
 # loaded, all together.
 _UNREADY = 4
-
-
-class _Call:
-    """A call whose images are under way. Changed in the event loop alone."""
-
-    __slots__ = (
-        "batch_size",
-        "done",
-        "images",
-        "last",
-        "left",
-        "options",
-        "predictions",
-        "started",
-        "ticket",
-    )
-
-    def __init__(
-        self, images: Sequence[pb.Image], options: pb.PredictOptions, ticket: Ticket
-    ) -> None:
-        self.started = time.monotonic()
-        self.images = images
-        self.options = options
-        self.ticket = ticket
-        self.predictions = [pb.Prediction()] * len(images)
-        self.left = len(images)
-        self.last: tuple[Item, Batch] | None = None
-        self.batch_size = 0
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def answer(
-        self, index: int, prediction: pb.Prediction, computed: tuple[Item, Batch] | None = None
-    ) -> None:
-        """Note the answer for an image, and how it was computed."""
-        self.predictions[index] = prediction
-        if computed:
-            self.last = computed
-            self.batch_size = max(self.batch_size, len(computed[1].items))
-        self.left -= 1
-        if not self.left and not self.done.done():
-            self.done.set_result(None)
-
-    def fail(self, error: Exception) -> None:
-        """End the call, whatever its other images are worth."""
-        self.ticket.abandoned = True
-        if not self.done.done():
-            self.done.set_exception(error)
-
-    def response(self) -> pb.PredictResponse:
-        """Return the answer for all images, with the times of the last one."""
-        response = pb.PredictResponse(
-            model=self.ticket.network.model.name, predictions=self.predictions
-        )
-        if self.last:
-            item, batch = self.last
-            timing = response.timing
-            timing.decode.FromNanoseconds(int((item.ready - self.started) * 1e9))
-            timing.queue.FromNanoseconds(int((batch.started - item.ready) * 1e9))
-            timing.forward.FromNanoseconds(int((batch.ended - batch.started) * 1e9))
-            timing.batch_size = self.batch_size
-        return response
 
 
 class Predictor:
@@ -166,6 +113,7 @@ class Predictor:
         self._fetchers = Workers(_FETCH_THREADS, "fetch")
         self._painters = Workers(_DRAW_THREADS, "draw", queue_size=queue_size)
         self._unready_images, self._most_unready = 0, _UNREADY * queue_size
+        self._tiled_calls = 0
 
     async def predict(
         self,
@@ -190,18 +138,68 @@ class Predictor:
             raise _no_painter()
         entry = self._pin(name) or await self._make_ready(name, len(images))
         try:
+            if options.tiling:
+                self._check_tiling(entry.loaded)
             ticket = self._batcher.admit(entry.loaded, len(images), deadline)
-            call = _Call(images, options, ticket)
-            for index, image in enumerate(images):
-                pool = self._fetchers if image.HasField("uri") else self._decoders
-                pool.submit(self._prepare, call, index)
-            try:
-                await call.done
-            finally:
-                ticket.abandoned = True  # if the caller hangs up, nothing more is computed
+            call = Call(images, options, ticket)
+            if options.tiling:
+                await self._wait_for_tiles(call)
+            else:
+                for index in range(len(images)):
+                    self._pool(call, index).submit(self._prepare, call, index)
+                await self._wait(call)
             return call.response()
         finally:
             self._cache.unpin(entry)
+
+    async def _wait(self, call: Call) -> None:
+        try:
+            await call.done
+        finally:
+            call.ticket.abandoned = True  # if the caller hangs up, nothing more is computed
+
+    async def _wait_for_tiles(self, call: Call) -> None:
+        tiled = TiledCall(
+            call.ticket,
+            len(call.images),
+            load=functools.partial(self._decode, call),
+            answer=functools.partial(self._reply, call),
+            refuse=functools.partial(self._refuse, call),
+            fail=functools.partial(self._mailbox.post, call.fail),
+            batcher=self._batcher,
+            pool=functools.partial(self._pool, call),
+            workers=self._decoders,
+            window=_TILED_BATCHES * self._batch_size,
+        )
+        self._tiled_calls += 1
+        tiled.start()
+        try:
+            await self._wait(call)
+        finally:
+            self._tiled_calls -= 1
+            tiled.release()
+
+    def _check_tiling(self, loaded: Network) -> None:
+        """Check that the images of a call may be cut into tiles.
+
+        Raises:
+            Unsupported: The task does not do that.
+            Exhausted: It is being done for too many calls already.
+        """
+        if not loaded.learner.tiles:
+            raise Unsupported(
+                Reason.OPTION_UNSUPPORTED,
+                "options.tiling is set, but this task looks at an image as a whole. Leave it out.",
+                field="options.tiling",
+            )
+        if self._tiled_calls >= _TILED_CALLS:
+            self._metrics.queue_full.inc()
+            raise Exhausted(
+                Reason.QUEUE_FULL,
+                f"{_TILED_CALLS} requests with options.tiling are under way, and no more may be. "
+                "Try again later, or without it.",
+                retry_after_s=1.0,
+            )
 
     async def close(self) -> None:
         """Finish what was admitted, and end the threads."""
@@ -237,6 +235,10 @@ class Predictor:
         finally:
             self._unready_images -= image_count
 
+    def _pool(self, call: Call, index: int) -> Workers:
+        """Return the threads that are to read an image."""
+        return self._fetchers if call.images[index].HasField("uri") else self._decoders
+
     # In threads.
 
     def _look_up(self, name: str) -> str:
@@ -257,7 +259,7 @@ class Predictor:
         loaded.warm_up(self._batch_size)
         return loaded
 
-    def _prepare(self, call: _Call, index: int) -> None:
+    def _prepare(self, call: Call, index: int) -> None:
         """Fetch and decode an image, and queue it."""
         ticket, started = call.ticket, time.monotonic()
         if ticket.abandoned or ticket.deadline <= started:
@@ -276,7 +278,12 @@ class Predictor:
         self._metrics.decode_seconds.observe(item.ready - started)
         self._batcher.submit(item)
 
-    def _refuse(self, call: _Call, index: int, error: Exception) -> None:
+    def _decode(self, call: Call, index: int) -> np.ndarray[Any, Any]:
+        """Fetch and decode an image that is to be cut, in its own resolution."""
+        data = pictures.content(call.images[index], index, self._settings)
+        return files.decode(data, max_pixels=self._settings.max_image_pixels)
+
+    def _refuse(self, call: Call, index: int, error: Exception) -> None:
         """Let one image fail alone, or the call if nobody foresaw the error."""
         if isinstance(error, ImageError):
             self._metrics.undecodable.inc()
@@ -295,29 +302,36 @@ class Predictor:
 
     def _answer(self, batch: Batch) -> None:
         """Make answers of what the network said."""
-        loaded = batch.items[0].ticket.network
         outputs = batch.outputs or [None] * len(batch.items)
-        post = self._mailbox.post
         for item, output in zip(batch.items, outputs, strict=True):
+            if isinstance(item.tag, Part):
+                item.tag.take(output, batch)
+                continue
             call, index, prepared = item.tag
             if batch.error:
-                post(call.fail, batch.error)
-            elif not item.ticket.abandoned:
-                try:
-                    prediction = loaded.learner.predict(
-                        output, loaded.model, prepared.width, prepared.height, call.options
-                    )
-                except Exception as error:  # noqa: BLE001 - whatever it is, the call must end
-                    post(call.fail, error)
-                    continue
-                if not call.options.overlay:
-                    post(call.answer, index, prediction, (item, batch))
-                elif not self._painters.submit(self._draw, call, index, prediction, (item, batch)):
-                    post(call.fail, _no_painter())
+                self._mailbox.post(call.fail, batch.error)
+            else:
+                timing = call.timing(item, batch)
+                self._reply(call, index, output, prepared.width, prepared.height, timing)
 
-    def _draw(
-        self, call: _Call, index: int, prediction: pb.Prediction, computed: tuple[Item, Batch]
+    def _reply(
+        self, call: Call, index: int, output: Output, width: int, height: int, timing: Timing
     ) -> None:
+        """Answer for an image, of which the network has said all."""
+        if call.ticket.abandoned:
+            return
+        loaded = call.ticket.network
+        try:
+            prediction = loaded.learner.predict(output, loaded.model, width, height, call.options)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the call must end
+            self._mailbox.post(call.fail, error)
+            return
+        if not call.options.overlay:
+            self._mailbox.post(call.answer, index, prediction, timing)
+        elif not self._painters.submit(self._draw, call, index, prediction, timing):
+            self._mailbox.post(call.fail, _no_painter())
+
+    def _draw(self, call: Call, index: int, prediction: pb.Prediction, timing: Timing) -> None:
         """Draw the answer on the image, which is read again: pixels of many would fill memory."""
         if call.ticket.abandoned:
             return
@@ -334,7 +348,7 @@ class Predictor:
         except Exception as error:  # noqa: BLE001 - whatever it is, the call must end
             self._refuse(call, index, error)
         else:
-            self._mailbox.post(call.answer, index, prediction, computed)
+            self._mailbox.post(call.answer, index, prediction, timing)
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from common.errors import InvalidInput, Unsupported
+from common.errors import InvalidInput
 from common.reasons import Reason
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ MAX_IMAGES = 64
 MAX_OVERLAYS = 8
 """Drawn answers are large, and a response is one message."""
 
+MAX_TILED = 8
+"""An image may have 64 tiles, each as much work as an image."""
+
 _MAX_TOP_K = 1000
 _MAX_RESULTS = 10_000
 
@@ -25,7 +28,6 @@ def check(images: Sized, options: pb.PredictOptions) -> None:
 
     Raises:
         InvalidInput: A field is out of range; the message says what is allowed.
-        Unsupported: An option does not exist for the task.
     """
     if not len(images):
         raise InvalidInput(
@@ -33,9 +35,12 @@ def check(images: Sized, options: pb.PredictOptions) -> None:
             f"images is empty. Send 1 to {MAX_IMAGES} images.",
             field="images",
         )
-    limit = MAX_OVERLAYS if options.overlay else MAX_IMAGES
+    limit, what = MAX_IMAGES, "a request"
+    if options.overlay:
+        limit, what = MAX_OVERLAYS, "a request with options.overlay"
+    if options.tiling:
+        limit, what = min(limit, MAX_TILED), "a request with options.tiling"
     if len(images) > limit:
-        what = "a request with options.overlay" if options.overlay else "a request"
         raise InvalidInput(
             Reason.TOO_MANY_IMAGES,
             f"images has {len(images)} images, but {what} may have at most {limit}. Send several.",
@@ -47,12 +52,6 @@ def check(images: Sized, options: pb.PredictOptions) -> None:
     _check("options.score_threshold", options.score_threshold, 0, 1)
     _check("options.top_k", options.top_k, 0, _MAX_TOP_K)
     _check("options.max_results", options.max_results, 0, _MAX_RESULTS)
-    if options.tiling:
-        raise Unsupported(
-            Reason.OPTION_UNSUPPORTED,
-            "options.tiling is set, but this task looks at an image as a whole. Leave it out.",
-            field="options.tiling",
-        )
 
 
 def _check(field: str, value: float, minimum: int, maximum: int) -> None:

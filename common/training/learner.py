@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from common.training.precision import to_bf16
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from common.architectures import Registry
+    from common.data.findings import Report
+    from common.serving.tiles import Tile
     from nocode.vision.v1 import evaluation_pb2, model_pb2, pipeline_pb2, prediction_pb2
 
 Target = Any
@@ -37,6 +41,21 @@ class Calibration:
 
     temperature: float = 1.0
     score_thresholds: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Where a training is, for what changes on its way.
+
+    Attributes:
+        architecture: What is trained.
+        level: `none`, `light`, `standard` or `strong`: how much images are varied.
+        done: Fraction of the epochs that is over, in [0, 1).
+    """
+
+    architecture: str
+    level: str
+    done: float
 
 
 @dataclass(frozen=True)
@@ -85,8 +104,18 @@ class Learner(ABC):
     best_metric: ClassVar[str]
     """The validation metric that decides on the best epoch, e.g. `val_accuracy`; more is better."""
 
+    tie_break: ClassVar[str]
+    """The validation metric that decides among epochs with equal `best_metric`; more is better,
+    unless its name ends in `loss`."""
+
     resize: ClassVar[str] = "stretch"
     """`Preprocessing.resize`: `stretch` or `letterbox`."""
+
+    tolerance: ClassVar[float] = 0.01
+    """How large `difference` may be for answers to count as equal."""
+
+    tiles: ClassVar[bool] = False
+    """Whether `merge` is there, so that large images may be cut into tiles."""
 
     # Training.
 
@@ -96,12 +125,17 @@ class Learner(ABC):
     ) -> Target:
         """Turn the annotation of a (width, height) image into the target of the resized one."""
 
+    def check_targets(  # noqa: B027 - most tasks have nothing to check
+        self, targets: Sequence[Target], size_px: int, report: Report
+    ) -> None:
+        """Report what is odd about the targets of the training images at the size they have."""
+
     @abstractmethod
     def augment(
         self,
         images_N3HW: Tensor,
         targets: Sequence[Target],
-        level: str,
+        phase: Phase,
         generators: Sequence[torch.Generator],
     ) -> tuple[Tensor, Sequence[Target]]:
         """Vary uint8 training images and their targets together; same generators, same result.
@@ -109,7 +143,7 @@ class Learner(ABC):
         Args:
             images_N3HW: The resized images, uint8, channels last in memory.
             targets: One for each image.
-            level: `none`, `light`, `standard` or `strong`.
+            phase: How much, and where the training is.
             generators: One for each image: the only source of randomness.
         """
 
@@ -124,10 +158,17 @@ class Learner(ABC):
     ) -> Tensor:
         """Return the loss of normalized images, averaged over them; the model is in training mode.
 
-        It must be a plain mean, weights included, so that the parts of a split batch add up.
+        It should be a plain mean, weights included, so that the parts of a split batch add up.
         """
 
     # Inference.
+
+    def in_bf16(self, model: nn.Module) -> nn.Module:
+        """Return a network in evaluation mode that computes in bf16, from one that does in fp32.
+
+        It takes images in bf16, and may share weights with the other.
+        """
+        return to_bf16(model)
 
     @abstractmethod
     def forward(self, model: nn.Module, images_N3HW: Tensor) -> list[Output]:
@@ -137,7 +178,10 @@ class Learner(ABC):
     def validate(
         self, outputs: Sequence[Output], targets: Sequence[Target], class_count: int
     ) -> dict[str, float]:
-        """Return the validation metrics of an epoch, `best_metric` and `val_loss` among them."""
+        """Return the validation metrics of an epoch, `best_metric` and `tie_break` among them.
+
+        One that is no finite number ends the training.
+        """
 
     @abstractmethod
     def calibrate(
@@ -167,11 +211,35 @@ class Learner(ABC):
     ) -> prediction_pb2.Prediction:
         """Turn an output into the answer for an image of (width, height) pixels as sent."""
 
-    @abstractmethod
-    def difference(self, output: Output, reference: Output, model: model_pb2.Model) -> float:
-        """Return by how much a score of the answer differs at most from that of the reference.
+    def merge(
+        self,
+        outputs: Sequence[Output],
+        tiles: Sequence[Tile],
+        model: model_pb2.Model,
+        width: int,
+        height: int,
+    ) -> Output:
+        """Make the output for an image of (width, height) pixels of those for its tiles.
 
-        Decides whether faster arithmetic may stand for exact arithmetic.
+        Only asked of learners with `tiles`. `predict` takes what it returns as if the network had
+        said it of the image as a whole.
+
+        Args:
+            outputs: One for each tile.
+            tiles: Where they lie; the first one is the image as a whole.
+            model: What answered.
+            width: Of the image as sent.
+            height: Of the image as sent.
+        """
+        raise NotImplementedError
+
+    @abstractmethod
+    def difference(
+        self, outputs: Sequence[Output], references: Sequence[Output], model: model_pb2.Model
+    ) -> float:
+        """Return by how much scores of some images differ from those of the references.
+
+        Decides whether faster arithmetic may stand for exact arithmetic: it may up to `tolerance`.
         """
 
     @abstractmethod

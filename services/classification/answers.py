@@ -5,13 +5,12 @@ Shape letters: C classes, H height, W width, 3 colours.
 
 from __future__ import annotations
 
-from functools import lru_cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from common import fonts
 from common.metrics.calibration import probabilities
 from nocode.vision.v1 import prediction_pb2 as pb
 
@@ -24,8 +23,6 @@ DEFAULT_TOP_K = 5
 
 # A drawn answer: a panel below the picture, a line for each class.
 _LINES = 3
-_MIN_WIDTH_PX = 320
-_MAX_ZOOMED_PX = 1024
 _PANEL, _TRACK, _BAR, _TEXT = (24, 24, 27), (63, 63, 70), (37, 99, 235), (250, 250, 250)
 
 
@@ -65,12 +62,8 @@ def draw(image_HW3: np.ndarray[Any, Any], prediction: pb.Prediction) -> np.ndarr
     A picture too narrow to read text under is enlarged first, by a whole number, as long as it does
     not become very tall.
     """
-    picture = Image.fromarray(image_HW3)
-    zoom = max(1, min(-(-_MIN_WIDTH_PX // picture.width), _MAX_ZOOMED_PX // picture.height))
-    picture = picture.resize(
-        (picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST
-    )
-    width_px = max(picture.width, _MIN_WIDTH_PX)
+    picture = fonts.enlarge(Image.fromarray(image_HW3))
+    width_px = max(picture.width, fonts.READABLE_PX)
     shown = prediction.classification.classes[:_LINES]
     line_px = max(28, width_px // 20)
     margin_px = line_px // 3
@@ -79,7 +72,7 @@ def draw(image_HW3: np.ndarray[Any, Any], prediction: pb.Prediction) -> np.ndarr
     canvas.paste(picture, (0, 0))
 
     pen = ImageDraw.Draw(canvas)
-    font = _font(round(line_px * 0.6))
+    font = fonts.font(round(line_px * 0.6))
     right = width_px - margin_px
     percent_px = round(pen.textlength("100.0 %", font))
     bar_left = width_px * 55 // 100
@@ -87,7 +80,7 @@ def draw(image_HW3: np.ndarray[Any, Any], prediction: pb.Prediction) -> np.ndarr
     for line, score in enumerate(shown):
         top = picture.height + margin_px + line * line_px
         middle = top + line_px // 2
-        name = _fit(pen, score.class_name, font, bar_left - 2 * margin_px)
+        name = fonts.fit(pen, score.class_name, font, bar_left - 2 * margin_px)
         pen.text((margin_px, middle), name, _TEXT, font, anchor="lm")
         bar_top, bar_bottom = top + line_px // 3, top + line_px * 2 // 3
         pen.rectangle((bar_left, bar_top, bar_right, bar_bottom), _TRACK)
@@ -98,19 +91,3 @@ def draw(image_HW3: np.ndarray[Any, Any], prediction: pb.Prediction) -> np.ndarr
         middle = picture.height + margin_px + line_px // 2
         pen.text((margin_px, middle), "no class is likely enough", _TEXT, font, anchor="lm")
     return np.array(canvas)
-
-
-def _fit(pen: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, width_px: int) -> str:
-    if pen.textlength(text, font) <= width_px:
-        return text
-    while text and pen.textlength(text + "…", font) > width_px:
-        text = text[:-1]
-    return text + "…"
-
-
-@lru_cache(maxsize=16)
-def _font(size_px: int) -> ImageFont.FreeTypeFont:
-    # The font of our plots; it has Greek, Cyrillic and Arabic, which Pillow's own lacks.
-    file = resources.files("matplotlib") / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
-    with resources.as_file(file) as path:
-        return ImageFont.truetype(str(path), size_px)

@@ -110,6 +110,13 @@ def test_requests_are_bounded_in_images_and_bytes(client, server, files, sizes, 
     assert [prediction.image_width for _, prediction in answered] == sizes
 
 
+def test_images_in_tiles_are_asked_for_one_by_one(client, server, files):
+    """Each is as much work as many."""
+    answers(client, files(1, 1, 1), prediction_pb2.PredictOptions(tiling=True, overlay=True))
+
+    assert server.requests == [1, 1, 1]
+
+
 def test_overlays_are_asked_for_in_smaller_requests(client, server, files):
     """They come back in one message, each larger than the image may be."""
     answers(client, files(*[1] * 8), prediction_pb2.PredictOptions(overlay=True))

@@ -135,5 +135,9 @@ class _Stream:
 
 
 def _weight(request: pb.StreamPredictRequest) -> int:
-    """Return the request's images; a request without any takes room, too."""
-    return max(1, len(request.images))
+    """Return the request's images; a request without any takes room, too.
+
+    One whose images are cut into tiles takes all: only a few such may be under way, and a stream
+    should not be refused what it could have waited for.
+    """
+    return _STREAM_IMAGES if request.options.tiling else max(1, len(request.images))

@@ -46,11 +46,12 @@ class Service:
 
 @pytest.fixture
 async def serve(bucket: Bucket, storage_settings: Any):
-    """Start a service with these settings; it ends with the test."""
+    """Start a service with these settings, for a task; it ends with the test."""
     async with AsyncExitStack() as stack:
 
-        async def start(**settings: Any) -> Service:
-            return await stack.enter_async_context(_serving(bucket, storage_settings, settings))
+        async def start(*, task: TinyTask | None = None, **settings: Any) -> Service:
+            serving = _serving(bucket, storage_settings, settings, task or TinyTask())
+            return await stack.enter_async_context(serving)
 
         yield start
 
@@ -63,9 +64,9 @@ async def running(serve: Any) -> Service:
 
 @asynccontextmanager
 async def _serving(
-    bucket: Bucket, storage_settings: Any, settings: dict[str, Any]
+    bucket: Bucket, storage_settings: Any, settings: dict[str, Any], task: TinyTask
 ) -> AsyncIterator[Service]:
-    task, registry = TinyTask(), CollectorRegistry()
+    registry = CollectorRegistry()
     settings = ServiceSettings(**storage_settings.model_dump(), **settings)
     predictor = Predictor([task], bucket, settings, registry)
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])

@@ -231,3 +231,47 @@ def test_closing_finishes_what_was_admitted_and_admits_no_more():
     assert not closing.is_alive()
     assert caught.value.reason == "SERVER_STOPPING"
     assert network.batches == [[0], [1, 2]]
+
+
+def test_images_submitted_together_are_one_batch():
+    """On a free device too, where the first alone would else begin."""
+    device, network = Device(), Network()
+    ticket = device.batcher.admit(network, 5, FOREVER)
+
+    device.batcher.submit(*[Item(ticket, torch.tensor(value), value) for value in range(5)])
+
+    assert network.batches == [[0, 1, 2, 3], [4]]
+
+
+def test_tiles_have_room_beside_the_queue():
+    """Others are still admitted by what waits, tiles included."""
+    device, network = Device(queue_size=3), Network()
+    device.occupy(network)
+    ticket = device.batcher.admit(network, 1, FOREVER)
+    device.batcher.add_room(ticket, 4)
+    with pytest.raises(Exhausted, match="5 images wait"):
+        device.batcher.admit(network, 1, FOREVER)
+    device.batcher.submit(*[Item(ticket, torch.tensor(value), value) for value in range(1, 6)])
+    device.release(network)
+
+    assert network.batches == [[0], [1, 2, 3, 4], [5]]
+    assert device.batcher._waiting() == 0
+
+
+def test_tiles_that_would_be_late_are_refused_unless_the_device_is_free():
+    """At a second an image, ten tiles take ten seconds."""
+    device, network = Device(), Network()
+    for size in (1, 4):
+        network.times.note(size, 1.0 * size)
+    ticket = device.batcher.admit(network, 1, time.monotonic() + 11)
+    device.batcher.check_time(ticket, 10)
+    device.occupy(network)
+
+    device.batcher.check_time(ticket, 5)
+    with pytest.raises(Exhausted, match="after the call's deadline") as caught:
+        device.batcher.check_time(ticket, 10)
+    device.batcher.withdraw(ticket)
+    device.release(network)
+
+    assert caught.value.reason == "DEADLINE_TOO_SHORT"
+    assert caught.value.retry_after_s > 0
