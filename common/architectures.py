@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from common.errors import InvalidInput
@@ -10,9 +11,13 @@ from common.names import shorten
 from common.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from torch import nn
+    from torch import Tensor, nn
+
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +50,33 @@ class Recipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Published:
+    """Weights that somebody has published, as a place to start from.
+
+    Attributes:
+        torchvision: torchvision's name of them, if they are its own.
+        url: Else, where they are.
+        sha256: Else, what their file must have; without it, they are not fetched, and taken from
+            the bucket only if the operator has put their hash there.
+        key: Where in the file the weights are; empty if the file holds nothing else.
+        convert: From the file's names to the network's; None if they are the same.
+        partial: They are for a part of the network; the rest starts from random weights.
+    """
+
+    torchvision: str = ""
+    url: str = ""
+    sha256: str = ""
+    key: str = ""
+    convert: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
+    partial: bool = False
+
+    @property
+    def name(self) -> str:
+        """What to call them, e.g. `ResNet18_Weights.IMAGENET1K_V1` or `yolox_nano.pth`."""
+        return self.torchvision or PurePosixPath(self.url).name
+
+
+@dataclass(frozen=True, kw_only=True)
 class Architecture:
     """A kind of network.
 
@@ -54,9 +86,13 @@ class Architecture:
         paper: Address of the paper.
         parameter_count: Weights with `parameter_count_class_count` classes.
         input_multiple_px: The image's side must be a multiple of this.
+        input_minimum_px: And at least this.
         recipe: How it is trained unless told otherwise.
         build: From the number of classes to the network, with random weights.
-        pretrained_weights: torchvision's name of the published weights, if any.
+        without: Fields of `TrainingConfig` that mean nothing for it.
+        published: Weights to start from, the best first.
+        mean: Subtracted from red, green and blue in [0, 1]; as the published weights want it.
+        std: What they are divided by afterwards.
     """
 
     name: str
@@ -64,16 +100,31 @@ class Architecture:
     paper: str
     parameter_count: int
     input_multiple_px: int
+    input_minimum_px: int
     recipe: Recipe
     build: Callable[[int], nn.Module]
+    without: frozenset[str] = frozenset()
     parameter_count_class_count: int = 2
-    pretrained_weights: str = ""
+    published: tuple[Published, ...] = ()
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    @property
+    def pretrained_weights(self) -> str:
+        """Name of the best published weights; empty if there are none."""
+        return self.published[0].name if self.published else ""
 
 
 class Registry:
-    """The architectures of a task, in the order in which we would try them."""
+    """The architectures of a task, in the order in which we would try them.
 
-    def __init__(self) -> None:
+    Args:
+        without: Fields of `TrainingConfig` that mean nothing for the task: they are not offered,
+            and refused if they are set.
+    """
+
+    def __init__(self, *, without: Collection[str] = ()) -> None:
+        self.without = frozenset(without)
         self._entries: dict[str, Architecture] = {}
 
     def register(
@@ -85,9 +136,22 @@ class Registry:
         parameter_count: int,
         recipe: Recipe,
         input_multiple_px: int = 32,
-        pretrained_weights: str = "",
+        input_minimum_px: int = 0,
+        pretrained_weights: str | Published = "",
+        fallbacks: Sequence[Published] = (),
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
     ) -> Callable[[Callable[[int], nn.Module]], Callable[[int], nn.Module]]:
-        """Register the decorated builder, which takes a class count and returns a network."""
+        """Register the decorated builder, which takes a class count and returns a network.
+
+        For the arguments see `Architecture`; `pretrained_weights` are the best published ones, by
+        torchvision's name if that says it all, and `fallbacks` the others.
+        """
+        if isinstance(pretrained_weights, str):
+            named = Published(torchvision=pretrained_weights)
+            published = (named, *fallbacks) if pretrained_weights else tuple(fallbacks)
+        else:
+            published = (pretrained_weights, *fallbacks)
 
         def decorate(build: Callable[[int], nn.Module]) -> Callable[[int], nn.Module]:
             if name in self._entries:
@@ -98,9 +162,13 @@ class Registry:
                 paper=paper,
                 parameter_count=parameter_count,
                 input_multiple_px=input_multiple_px,
+                input_minimum_px=input_minimum_px or input_multiple_px,
                 recipe=recipe,
                 build=build,
-                pretrained_weights=pretrained_weights,
+                without=self.without,
+                published=published,
+                mean=mean,
+                std=std,
             )
             return build
 

@@ -88,7 +88,8 @@ class ServiceSettings(StorageSettings, ServerSettings):
     )
     weights_url: str = Field(
         "https://download.pytorch.org/models",
-        description="Where published weights that the bucket lacks come from; empty for nowhere.",
+        description="Where torchvision's published weights come from if the bucket lacks them; "
+        "others come from their own publishers. Empty for nowhere, also for these.",
     )
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N."

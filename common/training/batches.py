@@ -12,6 +12,9 @@ import torch
 
 from common.data import transforms
 from common.data.loading import ahead, core_count, even_batches
+from common.errors import InvalidInput
+from common.reasons import Reason
+from common.training.learner import Phase
 from common.training.seeds import derive
 
 if TYPE_CHECKING:
@@ -71,6 +74,7 @@ class Batches:
         learner: Says how images may be varied.
         config: Settings, all filled in.
         preprocessing: How images become the network's input.
+        architecture: What is trained.
         ranks: The processes that train together.
     """
 
@@ -79,11 +83,13 @@ class Batches:
         learner: Learner,
         config: TrainingConfig,
         preprocessing: Preprocessing,
+        architecture: str,
         ranks: Ranks,
     ) -> None:
         self._learner = learner
         self._config = config
         self._preprocessing = preprocessing
+        self._architecture = architecture
         self._ranks = ranks
         self._cuda = ranks.device.type == "cuda"
         share = max(1, core_count() // ranks.count - 1)
@@ -128,6 +134,11 @@ class Batches:
         """Make this process's share of a batch to train on."""
         share = self._ranks.share(rows)
         seed = self._config.seed
+        phase = Phase(
+            self._architecture,
+            self._config.augmentation,
+            done=max(epoch - 1, 0) / self._config.epoch_count,
+        )
         generators = [
             torch.Generator().manual_seed(derive(seed, "augment", epoch, subset.indices[row]))
             for row in share
@@ -135,7 +146,7 @@ class Batches:
         images_N3HW, targets = self._learner.augment(
             subset.images.batch(share),
             [subset.targets[row] for row in share],
-            self._config.augmentation,
+            phase,
             generators,
         )
         return Batch(self._prepared(images_N3HW), targets, len(rows))
@@ -149,3 +160,19 @@ class Batches:
         if self._cuda:
             return images_N3HW.pin_memory()
         return transforms.normalize(images_N3HW, self._preprocessing)
+
+
+def check_shares(smallest_batch: int, config: TrainingConfig, rank_count: int) -> None:
+    """Return if every process gets an image of every batch.
+
+    Raises:
+        InvalidInput: One would get none.
+    """
+    if smallest_batch < rank_count:
+        raise InvalidInput(
+            Reason.FIELD_OUT_OF_RANGE,
+            f"A batch has {smallest_batch} images, but each of the {rank_count} devices needs at "
+            "least one. Send a larger training_config.batch_size, or import more images.",
+            field="training_config.batch_size",
+            value=config.batch_size,
+        )

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from common.errors import Internal, InvalidInput, StorageUnavailable
+from common.errors import Internal, StorageUnavailable
 from common.reasons import Reason
 from common.training import state
-from common.training.batches import Batches
+from common.training.batches import Batches, check_shares
 from common.training.checkpoints import Progress
 from common.training.distributed import unsynchronized
 from common.training.optimizers import WeightAverage, learning_rate, make_optimizer
@@ -77,6 +77,7 @@ class Training:
 
     Attributes:
         learner: The task.
+        architecture: Name of the network's.
         config: Settings, all filled in.
         preprocessing: How images become the network's input.
         class_count: Number of classes.
@@ -87,6 +88,7 @@ class Training:
     """
 
     learner: Learner
+    architecture: str
     config: TrainingConfig
     preprocessing: Preprocessing
     class_count: int
@@ -137,7 +139,7 @@ class Trainer:
         self._reporter = reporter
         self._checkpoints = checkpoints
         self._steps = -(-len(training.train) // self._config.batch_size)
-        _check_shares(len(training.train) // self._steps, self._config, ranks.count)
+        check_shares(len(training.train) // self._steps, self._config, ranks.count)
         device = ranks.device
         model = ranks.synchronized(model).to(device)
         self._model = model.to(memory_format=torch.channels_last)
@@ -148,7 +150,9 @@ class Trainer:
         self._scaler = training.precision.scaler(device)
         decay = self._config.weight_average_decay
         self._average = WeightAverage(self._model, decay) if decay else None
-        self._batches = Batches(self._learner, self._config, training.preprocessing, ranks)
+        self._batches = Batches(
+            self._learner, self._config, training.preprocessing, training.architecture, ranks
+        )
         self._parts = Parts()
         self._progress = Progress()
         self._best: dict[str, Tensor] = {}
@@ -326,9 +330,9 @@ class Trainer:
                 outputs += self._learner.forward(model, self._batches.ready(batch.images_N3HW))
         outputs = self._ranks.gather(outputs)
         metrics = self._learner.validate(outputs, val.targets, self._training.class_count)
-        if not math.isfinite(metrics["val_loss"]):
-            what = f"The loss on the validation images became {metrics['val_loss']}"
-            raise self._diverged(what, epoch, self._steps)
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise self._diverged(f"The metric {name} became {value}", epoch, self._steps)
         return metrics
 
     def _judge(self, epoch: int, validation: dict[str, float]) -> None:
@@ -336,9 +340,9 @@ class Trainer:
         progress, best = self._progress, self._progress.best_metrics
         metric = self._learner.best_metric
         gain = validation[metric] - best[metric] if best and validation else math.inf
-        if gain > 0:
+        if gain > 0 or validation[metric] == 0:  # it may not have learned anything yet
             progress.improved_epoch = epoch
-        if gain > 0 or (gain == 0 and validation["val_loss"] < best["val_loss"]):
+        if gain > 0 or (gain == 0 and self._is_better_otherwise(validation, best)):
             progress.best_epoch, progress.best_metrics = epoch, validation
             # Copies: training goes on with the originals.
             self._best = {
@@ -348,6 +352,11 @@ class Trainer:
         stale = epoch - progress.improved_epoch >= self._config.early_stopping_patience
         progress.epoch = epoch
         progress.finished = stale or epoch >= self._config.epoch_count
+
+    def _is_better_otherwise(self, metrics: dict[str, float], best: dict[str, float]) -> bool:
+        name = self._learner.tie_break
+        gain = metrics[name] - best[name]
+        return gain < 0 if name.endswith("loss") else gain > 0
 
     def _kept(self) -> nn.Module:
         """Return the network that would be the model if training ended now."""
@@ -386,14 +395,3 @@ class Trainer:
         if self._ranks.first:
             for left in self._progress.history:
                 self._reporter.add_history(**left)
-
-
-def _check_shares(smallest_batch: int, config: TrainingConfig, rank_count: int) -> None:
-    if smallest_batch < rank_count:
-        raise InvalidInput(
-            Reason.FIELD_OUT_OF_RANGE,
-            f"A batch has {smallest_batch} images, but each of the {rank_count} devices needs at "
-            "least one. Send a larger training_config.batch_size, or import more images.",
-            field="training_config.batch_size",
-            value=config.batch_size,
-        )

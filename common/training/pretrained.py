@@ -6,9 +6,12 @@ one with internet fetches them once.
 
 torchvision's own loader unpickles whatever it is given, which may run code. Here a file is checked
 before it is opened, and then only tensors are taken from it. The check: torchvision's file names
-end in the first 8 digits of the file's SHA-256, and beside a file in the bucket `{file}.sha256` may
-lie with all 64, as it does beside those that we put there. A mirror is as trustworthy as those who
-may write to the bucket; the worst that a bad one can do is to give a bad model.
+end in the first 8 digits of the file's SHA-256, of other publishers' files we know all 64, and
+beside a file in the bucket `{file}.sha256` may lie with all of them, as it does beside those that
+we put there. A mirror is as trustworthy as those who may write to the bucket; the worst that a bad
+one can do is to give a bad model.
+
+An architecture may have several: a whole detector, say, and else only its classifier's layers.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from common.architectures import Architecture
+    from common.architectures import Architecture, Published
     from common.settings import ServiceSettings
     from common.storage.bucket import Bucket
 
@@ -47,15 +50,17 @@ _COUNTER = "num_batches_tracked"
 
 def available(entry: Architecture, bucket: Bucket, settings: ServiceSettings) -> bool:
     """Whether published weights can be had; if the bucket has none, asks their publisher."""
-    if not entry.pretrained_weights:
-        return False
-    file = _file_name(entry)
-    if bucket.stat(f"weights/{file}") is not None:
+    return any(_available(published, bucket, settings) for published in entry.published)
+
+
+def _available(published: Published, bucket: Bucket, settings: ServiceSettings) -> bool:
+    if bucket.stat(f"weights/{_file_name(published)}") is not None:
         return True
-    if not settings.weights_url:
+    url = _url(published, settings)
+    if not url:
         return False
     try:
-        with _open(_url(settings, file), "HEAD"):
+        with _open(url, "HEAD"):
             return True
     except (OSError, http.client.HTTPException):
         return False
@@ -67,45 +72,77 @@ def load(
     bucket: Bucket,
     settings: ServiceSettings,
     scratch: Path,
-) -> None:
-    """Put the published weights into a network, except into what depends on the classes.
+) -> Published:
+    """Put published weights into a network, except into what depends on the classes.
+
+    The best that can be had are taken. A file that is not what it should be is not passed over,
+    so that whoever put it there learns of it.
+
+    Returns:
+        Which they were.
 
     Raises:
-        WrongState: They cannot be had, or are not what they should be. The network is unchanged.
+        WrongState: None can be had, or they are not what they should be. The network is unchanged.
     """
-    if not entry.pretrained_weights:
-        raise _unavailable(entry, "none are published for it")
-    path = scratch / _file_name(entry)
-    try:
-        _get(entry, bucket, settings, path)
-        _fill(model, _read(entry, path), entry)
-    finally:
-        path.unlink(missing_ok=True)
+    missing = []
+    for published in entry.published:
+        path = scratch / _file_name(published)
+        try:
+            why = _get(entry, published, bucket, settings, path)
+            if not why:
+                _fill(model, _read(entry, published, path), entry, partial=published.partial)
+                return published
+            missing.append(why)
+        finally:
+            path.unlink(missing_ok=True)
+    raise _unavailable(entry, "; ".join(missing) or "none are published for it")
 
 
-def _get(entry: Architecture, bucket: Bucket, settings: ServiceSettings, path: Path) -> None:
-    """Put the checked file at `path`."""
+def _get(
+    entry: Architecture,
+    published: Published,
+    bucket: Bucket,
+    settings: ServiceSettings,
+    path: Path,
+) -> str:
+    """Put the checked file at `path`; if it cannot be had, return why."""
     key = f"weights/{path.name}"
     try:
         bucket.get_file(key, path)
     except KeyMissing:
-        _download(entry, settings, path)
-        _check_hash(entry, path, _url(settings, path.name), None)
+        url = _url(published, settings)
+        why = _download(entry, url, path) if url else _why_not_fetched(settings)
+        if why:
+            return f"the bucket has no {key}, and {why}"
+        _check_hash(entry, published, path, url, None)
         bucket.put_file(key, path)
         bucket.put(f"{key}.sha256", sha256_of(path).encode())
-        return
+        return ""
     try:
         full_hash = bucket.get(f"{key}.sha256").decode(errors="replace").split()[:1]
     except KeyMissing:
         full_hash = []
-    _check_hash(entry, path, bucket.uri(key), full_hash[0] if full_hash else None)
+    _check_hash(entry, published, path, bucket.uri(key), full_hash[0] if full_hash else None)
+    return ""
 
 
-def _check_hash(entry: Architecture, path: Path, source: str, full_hash: str | None) -> None:
-    match = re.search(r"-([0-9a-f]{8,})\.", path.name)
-    wanted = [match.group(1) if match else None, full_hash]
+def _why_not_fetched(settings: ServiceSettings) -> str:
+    if not settings.weights_url:
+        return "NOCODE_WEIGHTS_URL is empty"
+    return "what is fetched could not be checked, since its publisher gives no hash"
+
+
+def _check_hash(
+    entry: Architecture, published: Published, path: Path, source: str, full_hash: str | None
+) -> None:
+    match = re.search(r"-([0-9a-f]{8,})\.", path.name) if published.torchvision else None
+    wanted = [match.group(1) if match else None, published.sha256, full_hash]
     if not any(wanted):
-        raise _unavailable(entry, f"{source} cannot be checked: its name has no hash")
+        raise _unavailable(
+            entry,
+            f"{source} cannot be checked: its name has no hash. Put its SHA-256 beside it, as "
+            f"{path.name}.sha256",
+        )
     found = sha256_of(path)
     for start in wanted:
         if start and not found.startswith(start.lower()):
@@ -114,12 +151,8 @@ def _check_hash(entry: Architecture, path: Path, source: str, full_hash: str | N
             )
 
 
-def _download(entry: Architecture, settings: ServiceSettings, path: Path) -> None:
-    if not settings.weights_url:
-        raise _unavailable(
-            entry, f"the bucket has no weights/{path.name}, and NOCODE_WEIGHTS_URL is empty"
-        )
-    url = _url(settings, path.name)
+def _download(entry: Architecture, url: str, path: Path) -> str:
+    """Fetch a file; if it cannot be had, return why."""
     path.parent.mkdir(parents=True, exist_ok=True)
     size_bytes = 0
     try:
@@ -131,35 +164,38 @@ def _download(entry: Architecture, settings: ServiceSettings, path: Path) -> Non
                 file.write(chunk)
     except (OSError, http.client.HTTPException) as error:
         cause = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise _unavailable(
-            entry, f"the bucket has no weights/{path.name}, and {url} cannot be fetched ({cause})"
-        ) from error
+        return f"{url} cannot be fetched ({cause})"
+    return ""
 
 
-def _read(entry: Architecture, path: Path) -> dict[str, Tensor]:
+def _read(entry: Architecture, published: Published, path: Path) -> dict[str, Tensor]:
     """Read tensors, and nothing that would have to be run to be read."""
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes torch raise a dozen kinds of error
         raise _unavailable(entry, f"{path.name} is no file of weights alone") from error
+    tensors = content.get(published.key) if published.key and isinstance(content, dict) else content
     if not isinstance(tensors, dict) or not all(
-        isinstance(v, torch.Tensor) for v in tensors.values()
+        isinstance(value, torch.Tensor) for value in tensors.values()
     ):
         raise _unavailable(entry, f"{path.name} holds something else than weights by name")
-    return tensors
+    return published.convert(tensors) if published.convert else tensors
 
 
-def _fill(model: nn.Module, published: dict[str, Tensor], entry: Architecture) -> None:
+def _fill(
+    model: nn.Module, published: dict[str, Tensor], entry: Architecture, *, partial: bool
+) -> None:
     head = class_dependent(entry)
     own = {name: tensor for name, tensor in model.state_dict().items() if name not in head}
     wrong = [
         name
         for name, tensor in own.items()
         if not name.endswith(_COUNTER)
+        and not (partial and name not in published)
         and (name not in published or published[name].shape != tensor.shape)
     ]
     wrong += [name for name in published if name not in own and name not in head]
-    if wrong:
+    if wrong or not published:
         raise _unavailable(entry, f"the file holds other weights: {', '.join(wrong[:3])} differ")
     taken = {name: tensor for name, tensor in published.items() if name in own}
     model.load_state_dict(taken, strict=False)
@@ -178,13 +214,20 @@ def _open(url: str, method: str) -> Any:
     return urllib.request.urlopen(request, timeout=_TIMEOUT_S)  # noqa: S310
 
 
-def _file_name(entry: Architecture) -> str:
-    url: str = torchvision.models.get_weight(entry.pretrained_weights).url
+def _file_name(published: Published) -> str:
+    if not published.torchvision:
+        return published.name
+    url: str = torchvision.models.get_weight(published.torchvision).url
     return url.rpartition("/")[2]
 
 
-def _url(settings: ServiceSettings, file: str) -> str:
-    return f"{settings.weights_url.rstrip('/')}/{file}"
+def _url(published: Published, settings: ServiceSettings) -> str:
+    """Return where a file may be fetched from; empty for nowhere."""
+    if not settings.weights_url:
+        return ""
+    if published.torchvision:
+        return f"{settings.weights_url.rstrip('/')}/{_file_name(published)}"
+    return published.url if published.sha256 else ""
 
 
 def _unavailable(entry: Architecture, why: str) -> WrongState:

@@ -34,7 +34,7 @@ class Setting:
         maximum: Greatest value, for numbers.
         choices: Values, for choices.
         of_input: The value is a side of the network's input: a multiple of the architecture's
-            `input_multiple_px`, and at least that.
+            `input_multiple_px`, and at least its `input_minimum_px`.
     """
 
     help: str
@@ -139,6 +139,8 @@ def schema(entry: Architecture) -> list[pb.SettingSchema]:
     """Return what may be set for an architecture, in the order of `TrainingConfig`."""
     listed = []
     for field, setting in SETTINGS.items():
+        if field in entry.without:
+            continue
         default = getattr(entry.recipe, field)
         minimum, maximum = _bounds(setting, entry)
         listed.append(
@@ -174,6 +176,13 @@ def validate(entry: Architecture, config: pb.TrainingConfig, *, prefix: str) -> 
         if field not in sent:
             continue
         value = getattr(config, field)
+        if field in entry.without:
+            raise InvalidInput(
+                Reason.OPTION_UNSUPPORTED,
+                f"{prefix}{field} is {value}, but means nothing for {entry.name}. Leave it out.",
+                field=prefix + field,
+                value=value,
+            )
         if setting.type == CHOICE:
             _check_choice(value, setting, prefix + field)
         else:
@@ -184,10 +193,17 @@ def validate(entry: Architecture, config: pb.TrainingConfig, *, prefix: str) -> 
 
 
 def resolve(entry: Architecture, config: pb.TrainingConfig) -> pb.TrainingConfig:
-    """Return settings in which every field is set: the caller's, else the recipe's."""
+    """Return settings in which every field that means something is set.
+
+    The caller's, else the recipe's.
+    """
     sent = _sent(config)
     return pb.TrainingConfig(
-        **{field: getattr(config if field in sent else entry.recipe, field) for field in SETTINGS}
+        **{
+            field: getattr(config if field in sent else entry.recipe, field)
+            for field in SETTINGS
+            if field not in entry.without
+        }
     )
 
 
@@ -200,7 +216,7 @@ def _bounds(setting: Setting, entry: Architecture) -> tuple[float, float]:
     if not setting.of_input:
         return setting.minimum, setting.maximum
     step = entry.input_multiple_px
-    return step, setting.maximum // step * step
+    return entry.input_minimum_px, setting.maximum // step * step
 
 
 def _check_choice(value: str, setting: Setting, field: str) -> None:

@@ -126,7 +126,9 @@ def _calibrate(setup: Setup, network: nn.Module) -> Calibration:
         return Calibration()
     network = network.to(memory_format=torch.channels_last).eval()
     ranks = alone(next(network.parameters()).device)
-    batches = Batches(training.learner, training.config, training.preprocessing, ranks)
+    batches = Batches(
+        training.learner, training.config, training.preprocessing, training.architecture, ranks
+    )
     outputs: list[Output] = []
     # Not those of training, which in fp32 need more memory and may have been computed in parts.
     for batch in batches.plain(training.val, BATCH_SIZE):

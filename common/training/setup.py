@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from common.catalog import splitting
-from common.data import transforms
 from common.data.findings import Report
 from common.data.loading import ImageCache, StreamedImages, core_count
 from common.data.reading import DatasetReader
@@ -88,10 +87,14 @@ def prepare(context: JobContext, device: torch.device) -> Setup:
     preprocessing = model_pb2.Preprocessing(
         image_size_px=config.image_size_px,
         resize=learner.resize,
-        mean=transforms.IMAGENET_MEAN,
-        std=transforms.IMAGENET_STD,
+        mean=entry.mean,
+        std=entry.std,
     )
     train, val = _subsets(context, learner, reader, preprocessing, [splits.train, splits.val])
+    report = Report()
+    learner.check_targets(train.targets, config.image_size_px, report)
+    for finding in report.findings():
+        context.add_finding(finding)
     return Setup(
         pipeline=pipeline,
         dataset=dataset,
@@ -99,6 +102,7 @@ def prepare(context: JobContext, device: torch.device) -> Setup:
         test={index: entries[index] for index in splits.test},
         training=Training(
             learner=learner,
+            architecture=entry.name,
             config=config,
             preprocessing=preprocessing,
             class_count=len(dataset.classes),
@@ -147,12 +151,14 @@ def class_weights(balance: str, counts: Sequence[int]) -> Tensor | None:
     A class without an image has weight 0; it never occurs.
 
     Args:
-        balance: `none`, `balanced`, or `auto` for balanced if the data is skewed.
+        balance: `none` or empty, `balanced`, or `auto` for balanced if the data is skewed.
         counts: Training images (or objects) of each class.
     """
     present = [count for count in counts if count]
+    if not present or balance in {"", "none"}:
+        return None
     skewed = max(present) >= _SKEWED * min(present)
-    if balance == "none" or (balance == "auto" and not skewed):
+    if balance == "auto" and not skewed:
         return None
     mean = sum(counts) / len(present)
     return torch.tensor([mean / count if count else 0.0 for count in counts])

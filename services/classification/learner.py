@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from common.training.learner import ImageSource, Measurement, Sample
+    from common.training.learner import ImageSource, Measurement, Phase, Sample
     from nocode.vision.v1 import model_pb2, pipeline_pb2, prediction_pb2
 
 
@@ -30,6 +30,7 @@ class ClassificationLearner(Learner):
 
     registry = classifiers
     best_metric = "val_accuracy"
+    tie_break = "val_loss"
 
     # Training.
 
@@ -42,11 +43,11 @@ class ClassificationLearner(Learner):
         self,
         images_N3HW: Tensor,
         targets: Sequence[int],
-        level: str,
+        phase: Phase,
         generators: Sequence[torch.Generator],
     ) -> tuple[Tensor, Sequence[int]]:
         """Vary images; their classes stay as they are."""
-        return augmentation.augment(images_N3HW, level, generators), targets
+        return augmentation.augment(images_N3HW, phase.level, generators), targets
 
     def loss(
         self,
@@ -118,9 +119,12 @@ class ClassificationLearner(Learner):
         """See `services.classification.answers`."""
         return answers.draw(image_HW3, prediction)
 
-    def difference(self, output: Tensor, reference: Tensor, model: model_pb2.Model) -> float:
-        """See `services.classification.answers`."""
-        return answers.difference(output, reference, model)
+    def difference(
+        self, outputs: Sequence[Tensor], references: Sequence[Tensor], model: model_pb2.Model
+    ) -> float:
+        """Return the largest one of an image; see `services.classification.answers`."""
+        pairs = zip(outputs, references, strict=True)
+        return max(answers.difference(output, reference, model) for output, reference in pairs)
 
     # Export.
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
+from common.architectures import IMAGENET_MEAN, IMAGENET_STD
 from common.catalog.pipelines import Pipelines
-from common.data import transforms
 from common.data.importing import run_import
 from common.jobs.context import JobContext
 from common.jobs.store import Jobs
@@ -122,8 +122,8 @@ class World:
             preprocessing=model_pb2.Preprocessing(
                 image_size_px=32,
                 resize="stretch",
-                mean=transforms.IMAGENET_MEAN,
-                std=transforms.IMAGENET_STD,
+                mean=IMAGENET_MEAN,
+                std=IMAGENET_STD,
             ),
         )
         path = scratch / "weights.safetensors"

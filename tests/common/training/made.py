@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from common.data import transforms
+from common.architectures import IMAGENET_MEAN, IMAGENET_STD
 from common.data.loading import CachedImages
 from common.training.batches import Subset
 from common.training.distributed import Ranks, alone
@@ -22,8 +22,8 @@ SIZE_PX = 32
 PREPROCESSING = model_pb2.Preprocessing(
     image_size_px=SIZE_PX,
     resize="stretch",
-    mean=transforms.IMAGENET_MEAN,
-    std=transforms.IMAGENET_STD,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
 )
 
 
@@ -107,6 +107,7 @@ def training(**values: object) -> Training:
         "config": config(**values),
         "preprocessing": PREPROCESSING,
         "class_count": 2,
+        "architecture": "resnet18",
         "class_weights_C": None,
         "train": subset(20),
         "val": subset(8, first=100),

@@ -25,6 +25,7 @@ def batches(learner=None, threads=1, ranks=None, **settings):
         learner or ClassificationLearner(),
         made.config(**settings),
         made.PREPROCESSING,
+        "resnet18",
         ranks or alone(made.CPU),
     )
     made_here._threads = threads

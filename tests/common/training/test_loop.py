@@ -238,6 +238,31 @@ def test_a_loss_that_is_no_number_ends_the_training():
     assert "lower training_config.learning_rate than 10" in caught.value.message
 
 
+def test_patience_begins_once_something_is_learned():
+    """A detector from random weights finds nothing for a while."""
+    learner = Scripted([0.0, 0.0, 0.0, 0.3, 0.2, 0.1, 0.9])
+    what = made.training(epoch_count=7, early_stopping_patience=2, learner=learner)
+    recorder = made.Recorder()
+
+    fitted = made.trainer(what, reporter=recorder).fit()
+
+    assert fitted.best_epoch == 4
+    assert max(recorder.history) == 6
+
+
+def test_a_tie_may_be_broken_by_a_metric_of_which_more_is_better():
+    """As average precision at one overlap, where that over all overlaps is equal."""
+    learner = Scripted([0.5, 0.5, 0.5], [0.2, 0.4, 0.3])
+    learner.tie_break = "val_ap50"
+    learner.validate = lambda *_: dict(
+        zip(("val_accuracy", "val_ap50"), learner.script.pop(0), strict=True)
+    )
+
+    fitted = made.trainer(made.training(learner=learner, epoch_count=3)).fit()
+
+    assert fitted.best_epoch == 2
+
+
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_validation_loss_that_is_no_number_ends_the_training(loss):
     """The network's answers are none either, though its loss in training was."""
@@ -246,9 +271,7 @@ def test_a_validation_loss_that_is_no_number_ends_the_training(loss):
         made.trainer(made.training(learner=learner)).fit()
 
     assert caught.value.reason == Reason.DIVERGED
-    assert caught.value.message.startswith(
-        f"The loss on the validation images became {loss} in epoch 2"
-    )
+    assert caught.value.message.startswith(f"The metric val_loss became {loss} in epoch 2")
 
 
 def test_rare_classes_can_count_more():

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import pickle
+import re
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -16,6 +17,7 @@ from common.reasons import Reason
 from common.settings import ServiceSettings
 from common.training import pretrained
 from services.classification.architectures import classifiers
+from services.detection.architectures import detectors
 
 ENTRY = classifiers.get("mobilenet_v3_small")
 
@@ -239,8 +241,10 @@ def test_a_site_that_does_not_have_them(bucket, settings, site, answer):
     assert f"{url}/mobilenet_v3_small-047dcff4.pth cannot be fetched" in refusal(bucket, offline)
 
 
-def test_every_architecture_has_a_file_name_with_a_hash():
+def test_every_file_of_torchvision_has_a_name_with_a_hash():
     """Else nothing could be checked."""
-    for entry in classifiers:
-        assert pretrained._file_name(entry).count("-") == 1
-        assert len(pretrained._file_name(entry).rpartition("-")[2]) == len("01234567.pth")
+    for entry in (*classifiers, *detectors):
+        for published in entry.published:
+            if published.torchvision:
+                name = pretrained._file_name(published)
+                assert re.fullmatch(r"[\w-]+-[0-9a-f]{8}\.pth", name), name

@@ -1,5 +1,6 @@
 """What may be set of a training: the table, its schema, and what is refused."""
 
+import dataclasses
 import math
 
 import pytest
@@ -27,6 +28,7 @@ ENTRY = Architecture(
     paper="https://example.com",
     parameter_count=1,
     input_multiple_px=32,
+    input_minimum_px=32,
     recipe=Recipe(
         epoch_count=40, batch_size=16, image_size_px=224, learning_rate=1e-3, weight_decay=0.07
     ),
@@ -151,3 +153,36 @@ def test_every_recipe_is_within_what_may_be_set():
 
     for entry in ClassificationTask().learner().registry:
         recipes.validate(entry, recipes.resolve(entry, pb.TrainingConfig()), prefix=PREFIX)
+
+
+# What means nothing for a task.
+
+OTHER = dataclasses.replace(
+    ENTRY, without=frozenset({"label_smoothing"}), input_minimum_px=96, name="other"
+)
+
+
+def test_a_setting_that_means_nothing_is_not_offered():
+    """It is neither in the schema nor among the settings in force."""
+    assert "label_smoothing" not in [setting.field for setting in recipes.schema(OTHER)]
+    assert recipes.resolve(OTHER, pb.TrainingConfig()).label_smoothing == 0
+    assert recipes.resolve(ENTRY, pb.TrainingConfig()).label_smoothing == 0.1
+
+
+def test_a_setting_that_means_nothing_is_refused():
+    with pytest.raises(InvalidInput) as caught:
+        recipes.validate(OTHER, pb.TrainingConfig(label_smoothing=0.2), prefix=PREFIX)
+
+    assert caught.value.reason == Reason.OPTION_UNSUPPORTED
+    assert caught.value.field == f"{PREFIX}label_smoothing"
+    assert "means nothing for other" in caught.value.message
+
+
+def test_an_architecture_may_need_a_larger_image_than_one_multiple():
+    schema = {setting.field: setting for setting in recipes.schema(OTHER)}
+    with pytest.raises(InvalidInput) as caught:
+        recipes.validate(OTHER, pb.TrainingConfig(image_size_px=64), prefix=PREFIX)
+
+    assert schema["image_size_px"].minimum == 96
+    assert "[96, 2048]" in caught.value.message
+    recipes.validate(OTHER, pb.TrainingConfig(image_size_px=96), prefix=PREFIX)
