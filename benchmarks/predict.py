@@ -33,7 +33,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from benchmarks.prediction import instant
-from common.data import transforms
+from common.architectures import IMAGENET_MEAN, IMAGENET_STD
 from common.storage import resources
 from common.storage.bucket import Bucket
 from deploy.local.process import Process, wait_until_ready
@@ -121,8 +121,8 @@ def put_model(bucket: Bucket, name: str, architecture: str, network: nn.Module, 
         preprocessing=Preprocessing(
             image_size_px=size,
             resize="stretch",
-            mean=transforms.IMAGENET_MEAN,
-            std=transforms.IMAGENET_STD,
+            mean=IMAGENET_MEAN,
+            std=IMAGENET_STD,
         ),
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         weights_size_bytes=len(weights),
@@ -272,7 +272,7 @@ def main() -> None:
         for file, model in (("request", name), ("instant", instant_name)):
             request = PredictRequest(name=model, images=[ImageMessage(content=image)])
             (folder / file).write_bytes(request.SerializeToString())
-        running = stack.enter_context(LocalStack(folder / "stack"))
+        running = stack.enter_context(LocalStack(folder / "stack", services=["classification"]))
         bucket = Bucket(running.storage)
         torch.manual_seed(0)
         put_model(bucket, name, "resnet18", classifiers.get("resnet18").build(2), 224)

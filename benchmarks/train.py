@@ -18,30 +18,21 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import io
 import statistics
 import sys
-import tempfile
 import time
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image
 
-from common.catalog.pipelines import Pipelines
-from common.data.importing import run_import
+from benchmarks.training import prepared
 from common.data.loading import core_count
-from common.jobs.context import JobContext
-from common.jobs.store import Jobs
-from common.settings import ServiceSettings
-from common.storage.bucket import Bucket
 from common.training.distributed import alone
 from common.training.loop import Trainer
 from common.training.optimizers import make_optimizer
-from common.training.run import training_device
-from common.training.setup import first_network, prepare, use_threads
-from deploy.local.embedded_s3 import EmbeddedS3
-from nocode.vision.v1 import job_pb2, pipeline_pb2
+from common.training.setup import first_network
+from nocode.vision.v1 import pipeline_pb2
 from services.classification.task import ClassificationTask
 
 if TYPE_CHECKING:
@@ -52,7 +43,6 @@ if TYPE_CHECKING:
     from common.training.loop import Training
 
 EPOCHS = 5
-DATASET = "tasks/classification/datasets/d"
 
 
 def archive(image_count: int) -> bytes:
@@ -151,43 +141,14 @@ class Bench:
 
 def main(architecture: str = "resnet18", images: str = "600", image_size_px: str = "0") -> None:
     """Measure one architecture with its recipe."""
-    with EmbeddedS3() as s3, tempfile.TemporaryDirectory() as folder:
-        settings = ServiceSettings(
-            **s3.settings.model_dump(), work_dir=Path(folder), weights_url=""
-        )
-        bucket, task = Bucket(settings), ClassificationTask()
-
-        def context(job: job_pb2.Job) -> JobContext:
-            return JobContext(job, task=task, bucket=bucket, settings=settings)
-
-        importing = job_pb2.Job(name="tasks/classification/jobs/import")
-        importing.import_spec.dataset = DATASET
-        importing.import_spec.source.uri = bucket.uri("incoming/data.zip")
-        bucket.put("incoming/data.zip", archive(int(images)))
-        bucket.put(f"{DATASET}/reserved", importing.name.encode())
-        run_import(context(importing))
-        pipeline = Pipelines(bucket, [task], Jobs(bucket, queue_size=1), settings).create(
-            "classification",
-            pipeline_pb2.Pipeline(
-                dataset=DATASET,
-                architecture=architecture,
-                training_config=pipeline_pb2.TrainingConfig(
-                    epoch_count=EPOCHS,
-                    image_size_px=int(image_size_px),
-                    pretrained="none",
-                    early_stopping_patience=EPOCHS,
-                ),
-            ),
-            pipeline_id="p",
-        )
-        job = job_pb2.Job(name="tasks/classification/jobs/train")
-        job.train_spec.pipeline = pipeline.name
-        training_job = context(job)
-        device = training_device(settings.device)
-        use_threads(settings.train_threads if device.type == "cpu" else 1)
-        started = time.perf_counter()
-        setup = prepare(training_job, device)
-        decode_s = time.perf_counter() - started
+    config = pipeline_pb2.TrainingConfig(
+        epoch_count=EPOCHS,
+        image_size_px=int(image_size_px),
+        pretrained="none",
+        early_stopping_patience=EPOCHS,
+    )
+    with prepared(ClassificationTask(), archive(int(images)), architecture, config) as ready:
+        training_job, setup, device, decode_s = ready
         training, config = setup.training, setup.training.config
         print(
             f"{architecture}, {len(training.train)} images at {config.image_size_px} px, batch "

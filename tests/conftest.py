@@ -10,7 +10,7 @@ import pytest
 
 from common.storage.bucket import Bucket
 from deploy.local.embedded_s3 import EmbeddedS3
-from deploy.local.stack import LocalStack
+from deploy.local.stack import SERVICES, LocalStack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +47,6 @@ def bucket(storage_settings: StorageSettings) -> Bucket:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """The whole system as real processes; each test process that asks has its own."""
     # Threads that wait for cores which other tests are using take many times as long.
-    env = {"classification": {"NOCODE_TRAIN_THREADS": "1"}}
+    env = {service: {"NOCODE_TRAIN_THREADS": "1"} for service in SERVICES}
     with LocalStack(tmp_path_factory.mktemp("stack"), env=env) as running:
         yield running

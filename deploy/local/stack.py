@@ -12,12 +12,12 @@ from deploy.local.embedded_s3 import EmbeddedS3
 from deploy.local.process import Process, wait_until_ready
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
 S3 = "s3"
 GATEWAY = "gateway"
-SERVICES = ("classification",)
+SERVICES = ("classification", "detection")
 
 _LOOPBACK = "127.0.0.1"
 # A service imports torch, which takes half a minute on a busy machine without byte code.
@@ -35,6 +35,7 @@ class LocalStack:
         storage: An S3 server to use instead of starting one.
         gateway_port: 0 means any free one.
         gateway_metrics_port: The same for its metrics.
+        services: Which of `SERVICES` to start.
         env: Environment variables of single parts, by part, e.g.
             `{"classification": {"NOCODE_JOB_SLOTS": "2"}}`.
     """
@@ -46,11 +47,13 @@ class LocalStack:
         storage: StorageSettings | None = None,
         gateway_port: int = 0,
         gateway_metrics_port: int = 0,
+        services: Sequence[str] = SERVICES,
         env: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self._directory = directory
         self._storage = storage
         self._s3: EmbeddedS3 | None = None
+        self._services = tuple(services)
         self._env = env or {}
         self._processes: dict[str, Process] = {}
         self._ports = {GATEWAY: {"port": gateway_port, "metrics_port": gateway_metrics_port}}
@@ -109,9 +112,9 @@ class LocalStack:
             self._s3 = EmbeddedS3(self._directory / S3)
             self._s3.start()
             self._storage = self._s3.settings
-        for service in SERVICES:
+        for service in self._services:
             self._launch(service)
-        for service in SERVICES:
+        for service in self._services:
             self._wait(service)
         self._launch(GATEWAY)
         self._wait(GATEWAY)
@@ -142,7 +145,7 @@ class LocalStack:
 
     def stop(self) -> None:
         """End all parts: first those that call others."""
-        for part in (GATEWAY, *SERVICES):
+        for part in (GATEWAY, *self._services):
             if part in self._processes:
                 self._processes.pop(part).stop()
         if self._s3:
@@ -178,7 +181,7 @@ class LocalStack:
             "NOCODE_METRICS_PORT": str(ports["metrics_port"]),
         }
         if part == GATEWAY:
-            backends = {service: self.address_of(service) for service in SERVICES}
+            backends = {service: self.address_of(service) for service in self._services}
             # The keys of another S3 server come with this process's own environment.
             keys = dict.fromkeys(f"NOCODE_{name.upper()}" for name in StorageSettings.model_fields)
             return settings | keys | {"NOCODE_BACKENDS": json.dumps(backends)}

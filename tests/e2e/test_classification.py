@@ -1,11 +1,9 @@
 """The whole system as a user meets it: real processes, through the gateway, on real training."""
 
 import json
-import time
 
 import numpy as np
 import onnxruntime
-import psutil
 import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
@@ -13,6 +11,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 from client import CallFailed, Client, JobFailed
 from nocode.vision.v1 import dataset_source_pb2, job_pb2, pipeline_pb2, prediction_pb2
 from tests.e2e.data import CLASSES, archive, encoded, shape
+from tests.e2e.workers import kill_worker
 
 TASK = "classification"
 
@@ -181,7 +180,7 @@ def test_a_training_whose_worker_is_killed_ends_with_the_same_weights(
     job = client.train(made.name)
     for state in client.watch(job.name):
         if state.progress.epoch >= 3:
-            _kill_worker(stack, job.name)
+            kill_worker(stack, TASK, job.name)
             break
     ended = client.wait(job.name)
 
@@ -229,15 +228,3 @@ def test_what_uses_what_cannot_be_deleted(client, dataset, trained):
         client.delete(dataset.name)
 
     assert refused.value.reason == "DATASET_IN_USE"
-
-
-def _kill_worker(stack, job_name):
-    """Kill -9 the worker process of a job."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        for process in psutil.Process(stack.pid("classification")).children(recursive=True):
-            if "work" in process.cmdline() and job_name in process.cmdline():
-                process.kill()
-                return
-        time.sleep(0.1)
-    raise AssertionError(f"no worker of {job_name} was found")

@@ -1,0 +1,206 @@
+"""Detection as a user meets it: real processes, through the gateway, on real training."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from client import CallFailed, Client, JobFailed
+from nocode.vision.v1 import dataset_source_pb2, job_pb2, pipeline_pb2, prediction_pb2
+from tests.e2e.data import CLASSES, encoded, scene, scenes_archive
+from tests.e2e.workers import kill_worker
+
+TASK = "detection"
+IMAGE_COUNT = 80
+
+# Each trains, on cores that it shares with the other tests.
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def client(stack):
+    """A client of the gateway."""
+    with Client(stack.address) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="module")
+def dataset(client, tmp_path_factory):
+    """Scenes with one to three shapes, as YOLO files."""
+    path = tmp_path_factory.mktemp("data") / "scenes.zip"
+    path.write_bytes(scenes_archive(IMAGE_COUNT))
+    source = dataset_source_pb2.DatasetSource(upload=client.upload(TASK, path))
+    job = client.wait(client.import_dataset(TASK, source, dataset_id="scenes").name)
+    return client.dataset(job.dataset)
+
+
+def pipeline(client, dataset, **config):
+    """Set up a pipeline that trains in a minute, unless told otherwise."""
+    settings = {
+        "epoch_count": 14,
+        "image_size_px": 96,
+        "batch_size": 8,
+        "learning_rate": 1e-2,
+        "weight_average_decay": 0.9,
+        "warmup_epoch_count": 1,
+        "augmentation": "light",
+        "seed": 7,
+    }
+    return client.create_pipeline(
+        TASK,
+        pipeline_pb2.Pipeline(
+            architecture="yolox_nano",
+            dataset=dataset.name,
+            training_config=pipeline_pb2.TrainingConfig(**settings | config),
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(client, dataset):
+    """A pipeline with a model, and the job that trained it."""
+    made = pipeline(client, dataset)
+    job = client.wait(client.train(made.name).name)
+    return client.pipeline(made.name), job
+
+
+def overlap(box, other):
+    """Return the intersection over union of two boxes."""
+    left, upper = np.maximum(box[:2], other[:2])
+    right, lower = np.minimum(box[2:], other[2:])
+    inside = max(0.0, right - left) * max(0.0, lower - upper)
+    areas = [(b[2] - b[0]) * (b[3] - b[1]) for b in (box, other)]
+    return inside / (sum(areas) - inside)
+
+
+def test_the_data_set_is_what_was_sent(dataset):
+    """Images, classes and the objects of each."""
+    rng = np.random.default_rng(0)
+    kinds = [kind for _ in range(IMAGE_COUNT) for kind, _ in scene(rng)[1]]
+
+    assert dataset.format == "yolo"
+    assert dataset.image_count == IMAGE_COUNT
+    assert tuple(dataset.classes) == CLASSES
+    counted = {count.class_name: count.object_count for count in dataset.class_counts}
+    assert counted == {kind: kinds.count(kind) for kind in CLASSES}
+
+
+def test_training_learns_and_is_measured_on_images_held_out(client, trained):
+    model = client.model(trained[0].model)
+    found = model.evaluation.detection.box
+
+    assert model.evaluation.subset == "test"
+    assert model.evaluation.image_count == len(client.splits(trained[0].name).test) >= 10
+    assert found.ap50 >= 0.7
+    assert found.ap <= found.ap50
+    assert len(model.score_thresholds) == len(CLASSES)
+    assert model.preprocessing.resize == "letterbox"
+
+
+def test_evaluating_twice_gives_equal_numbers(client, trained):
+    """To the last digit; and those of the training's own evaluation."""
+    first = client.wait(client.evaluate(trained[0].name).name).evaluation
+    second = client.wait(client.evaluate(trained[0].name).name).evaluation
+
+    assert first.detection == second.detection
+    assert first.detection == client.model(trained[0].model).evaluation.detection
+
+
+def test_every_plot_can_be_downloaded(client, trained, tmp_path):
+    evaluation = client.model(trained[0].model).evaluation
+
+    assert len(evaluation.plots) >= 5
+    for number, plot in enumerate(evaluation.plots):
+        path = client.download(trained[1].name, plot.uri, tmp_path / f"{number}.png")
+        assert Image.open(path).size > (100, 100)
+
+
+def test_there_is_a_row_for_each_image(client, trained, tmp_path):
+    job = client.wait(client.evaluate(trained[0].name, subset="val").name)
+    path = client.download(job.name, job.evaluation.predictions_uri, tmp_path / "rows.jsonl")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+
+    assert len(rows) == job.evaluation.image_count >= 10
+
+
+def test_prediction_finds_shapes_where_they_are(client, trained):
+    """In pixels of the image as sent, whatever its size; one that is no image fails alone."""
+    rng = np.random.default_rng(99)
+    scenes = [scene(rng) for _ in range(10)]
+    images = [encoded(image.resize((240, 240))) for image, _ in scenes]
+
+    response = client.predict(trained[0].name, [*images, b"no image"])
+
+    right = [
+        any(
+            found.class_name == kind
+            and overlap(
+                np.array([found.box.xmin, found.box.ymin, found.box.xmax, found.box.ymax]),
+                np.array(box) * 2.5,
+            )
+            >= 0.5
+            for found in prediction.detection.objects
+        )
+        for prediction, (_, objects) in zip(response.predictions, scenes, strict=False)
+        for kind, box in objects
+    ]
+    assert np.mean(right) >= 0.6
+    assert response.predictions[-1].HasField("error")
+
+
+def test_an_answer_is_drawn_on_request(client, trained):
+    image, _ = scene(np.random.default_rng(3))
+    options = prediction_pb2.PredictOptions(overlay=True, score_threshold=0.3)
+
+    response = client.predict(trained[0].name, [encoded(image)], options)
+
+    assert response.predictions[0].overlay_png.startswith(b"\x89PNG")
+
+
+def test_the_same_seed_gives_the_same_weights(client, dataset, trained):
+    """Bit by bit."""
+    again = pipeline(client, dataset)
+    job = client.wait(client.train(again.name).name)
+
+    first, second = client.model(trained[0].model), client.model(job.model)
+    assert first.weights_sha256 == second.weights_sha256
+
+
+def test_a_training_whose_worker_is_killed_ends_with_the_same_weights(
+    client, dataset, trained, stack
+):
+    """It goes on from its last checkpoint."""
+    made = pipeline(client, dataset)
+    job = client.train(made.name)
+    for state in client.watch(job.name):
+        if state.progress.epoch >= 5:
+            kill_worker(stack, TASK, job.name)
+            break
+    ended = client.wait(job.name)
+
+    assert ended.attempt >= 2
+    expected = client.model(trained[0].model).weights_sha256
+    assert client.model(ended.model).weights_sha256 == expected
+
+
+def test_a_cancelled_training_leaves_no_model(client, dataset):
+    made = pipeline(client, dataset, epoch_count=500, early_stopping_patience=500)
+    job = client.train(made.name)
+    for state in client.watch(job.name):
+        if state.progress.epoch >= 1:
+            client.cancel(job.name)
+            break
+
+    with pytest.raises(JobFailed):
+        client.wait(job.name)
+
+    assert client.job(job.name).state == job_pb2.Job.STATE_CANCELLED
+    assert client.pipeline(made.name).model == ""
+
+
+def test_settings_that_mean_nothing_are_refused(client, dataset):
+    with pytest.raises(CallFailed) as refused:
+        pipeline(client, dataset, label_smoothing=0.2)
+
+    assert refused.value.reason == "OPTION_UNSUPPORTED"
