@@ -69,12 +69,12 @@ FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
     # Something looks wrong.
     "CONFLICTING_LABELS": (
         WARNING,
-        "The same image occurs under more than one label, so that no model can be right on all "
-        "of them. Keep it under the true one only.",
+        "The same image occurs more than once with other labels, so that no model can be right on "
+        "all of them. Keep it with the true ones only.",
     ),
     "CONFLICTING_LABELS_NEAR": (
         WARNING,
-        "Images look the same as another under another label. Check their labels.",
+        "Images look the same as another that has other labels. Check them.",
     ),
     "DUPLICATES_ACROSS_SPLITS": (
         WARNING,

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from common import names
@@ -49,7 +49,7 @@ _LEFT_OUT_BEFORE = {
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """A usable image, stored in a shard."""
+    """A usable image, stored in a shard; its record has no annotation any more."""
 
     record: Record
     annotation: dict[str, Any]
@@ -94,6 +94,7 @@ def _run(context: JobContext, report: Report) -> str:
     ) as tree:
         archive.unlink()
         layout = formats.choose(context.task.formats, spec.format, tree)
+        context.progress(phase="Reading labels")
         reading = layout.read(tree, report, max_records=limits.members)
         _check_class_count(context, reading.classes)
         images, fingerprints = _store_images(context, tree, reading.records, report)
@@ -159,23 +160,24 @@ def _check_class_count(context: JobContext, classes: Sequence[str]) -> None:
     least = context.task.least_class_count
     if len(classes) < least:
         shown = f" ({', '.join(names.shorten(name) for name in classes)})" if classes else ""
+        lacking = "images of others" if classes else "labeled images"
         raise InvalidInput(
             Reason.TOO_FEW_CLASSES,
             f"The archive has usable images of {len(classes)} classes{shown}; "
-            f"{context.task.name} needs at least {least}. Add images that show others, labeled "
-            "so.",
+            f"{context.task.name} needs at least {least}. Add {lacking}.",
             class_count=len(classes),
             minimum=least,
         )
 
 
 def _store_images(
-    context: JobContext, tree: Tree, records: Sequence[Record], report: Report
+    context: JobContext, tree: Tree, records: list[Record], report: Report
 ) -> tuple[list[_Image], bytearray]:
     """Decode every image, and write the usable ones to shards; also return their fingerprints.
 
     A file is decoded and written once, however often it is listed: a small table must not make a
-    large data set.
+    large data set. Annotations are taken out of the records once they are complete, as there may be
+    millions of boxes.
     """
     max_pixels = context.settings.max_image_pixels
     prefix = f"{context.job.import_spec.dataset}/shards/"
@@ -192,6 +194,7 @@ def _store_images(
         ):
             place = None
             for record in listed:
+                bare = records[step] = replace(record, annotation=None)
                 step += 1
                 if isinstance(found, ImageError):
                     report.add(found.finding_id, path, max_pixels=max_pixels)
@@ -203,7 +206,7 @@ def _store_images(
                             place = writer.add(file, tree.size(path), f".{info.format.lower()}")
                     images.append(
                         _Image(
-                            record=record,
+                            record=bare,
                             annotation=context.task.complete(record.annotation, path, info, report),
                             place=place,
                             sha256=found.sha256,
@@ -244,10 +247,12 @@ def _without_unused(
     task = context.task
     used = {index for image in images for index in task.classes_of(image.annotation)}
     kept = [index for index in range(len(reading.classes)) if index in used]
-    report.add(
-        "CLASSES_WITHOUT_IMAGES",
-        (name for index, name in enumerate(reading.classes) if index not in used),
-    )
+    for index in sorted(set(range(len(reading.classes))) - used):
+        # To have lost all images is worse than to have had none.
+        finding_id = "CLASSES_UNUSED" if index in reading.unused else "CLASSES_WITHOUT_IMAGES"
+        report.add(finding_id, reading.classes[index])
+    if len(kept) == len(reading.classes):
+        return reading.classes, [image.annotation for image in images]
     index_of = {old: new for new, old in enumerate(kept)}
     return (
         [reading.classes[index] for index in kept],

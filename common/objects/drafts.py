@@ -15,6 +15,8 @@ from common.objects.annotation import Box, Object
 from common.reasons import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from common.data.findings import Report
     from common.data.images import ImageInfo
 
@@ -28,6 +30,8 @@ _BORDER_PX = 0.02
 _SAME_SHAPE = 50
 # A box that ends at more than so many times the size that the file says shows that it is wrong.
 _BEYOND = 1.02
+# The area of a box, as files round it.
+_SAME_AREA = 1 - 1e-6
 
 
 @dataclass(slots=True)
@@ -91,6 +95,12 @@ def check_object_count(count: int, where: str) -> None:
             "allowed. Split the archive into several data sets.",
             maximum=MAX_OBJECTS,
         )
+
+
+def unused_labels(classes: Sequence[str], drafts: Iterable[Draft]) -> frozenset[int]:
+    """Return the classes of which no image has an object, as far as files say."""
+    used = {one.label for draft in drafts for one in draft.objects}
+    return frozenset(range(len(classes))) - used
 
 
 def complete(draft: Draft, file: str, info: ImageInfo, report: Report) -> list[Object]:
@@ -246,8 +256,8 @@ def _usable(box: Box, info: ImageInfo, where: str, report: Report) -> Box | None
 
 
 def _area(area: float | None, box: Box, scale: float) -> float | None:
-    """Return the area that the file says; None if it says none, or one that cannot be."""
+    """Return the area that the file says; None if it is the box's, or one that cannot be."""
     if area is None or not math.isfinite(area) or area <= 0:
         return None
     of_box = (box[2] - box[0]) * (box[3] - box[1])
-    return min(area * scale, of_box)
+    return None if area * scale >= of_box * _SAME_AREA else area * scale

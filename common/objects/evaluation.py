@@ -92,7 +92,8 @@ def evaluate(
             best_f1_threshold=threshold,
         )
     if seed is not None:
-        for name, (low, high) in ap_intervals(objects, matches, seed=seed).items():
+        measured = {"ap": metrics.ap, "ap50": metrics.ap50, "ap75": metrics.ap75}
+        for name, (low, high) in ap_intervals(objects, matches, measured, seed=seed).items():
             metrics.confidence_intervals[name].low = low
             metrics.confidence_intervals[name].high = high
     verdicts = judge(objects, score_thresholds)
@@ -119,9 +120,8 @@ def score_thresholds(
 ) -> tuple[float, ...]:
     """Find the score from which a detection should count, for each class: that of the best F1.
 
-    F1 is that at IoU 0.50 of the detections with `score >= threshold`; of several thresholds that
-    are as good, the highest is chosen. A class that has no true object, or is never found, has
-    `FALLBACK_THRESHOLD`.
+    F1 is that at IoU 0.50 of the detections with `score >= threshold`; see `F1Curve.best`. A class
+    that has no true object, or is never found, has `FALLBACK_THRESHOLD`.
     """
     objects = pool(truths, detections, class_count, masks)
     matches = match(objects, choose_max_detections(truths))
@@ -150,7 +150,7 @@ def draw_plots(found: ObjectEvaluation, *, of: str = "") -> list[tuple[str, byte
             ("F1 against score threshold", object_plots.f1_curves(found.curves, names, thresholds)),
             ("Average precision by class", object_plots.ap_by_class(classes)),
         ]
-    matrix = plots.confusion_matrix(found.confusion, counted="objects")
+    matrix = plots.confusion_matrix(found.confusion, counted="true or falsely seen objects")
     return [(title + of, picture) for title, picture in [*drawn, ("Confusion matrix", matrix)]]
 
 

@@ -44,7 +44,7 @@ OBJECT_FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] =
     "BOXES_OF_UNKNOWN_CLASS": (
         _ERROR,
         "Boxes of a class that is not among the named ones were left out. Name the class, or "
-        "correct the boxes.",
+        "correct the boxes. Mind that YOLO counts classes from 0.",
     ),
     "BOXES_NOT_FINITE": (
         _ERROR,
@@ -112,8 +112,19 @@ OBJECT_FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] =
     ),
     "CLASSES_GUESSED": (
         _WARNING,
-        "Nothing names these classes, so they are called by their numbers. Add the names, for YOLO "
-        "in a data.yaml.",
+        "Nothing names these classes, so they are called by their numbers or, in a table without "
+        "a column for the class, object. Add the names, for YOLO in a data.yaml, or name the "
+        "column class.",
+    ),
+    "CLASSES_UNUSED": (
+        _WARNING,
+        "Classes that are named, but of which there is no object, were left out. If a model should "
+        "know them, add objects of them.",
+    ),
+    "SPLIT_ENTRIES_MISSING": (
+        _WARNING,
+        "Lines in lists of train, val or test that name no labeled image of the archive, or more "
+        "than one, were not used. If the images should be there, add them or correct the names.",
     ),
     "LABELS_IGNORED": (
         _WARNING,

@@ -30,7 +30,7 @@ _SIDE_PX = 400
 _FOUND, _MISSED, _RIGHT, _WRONG = figures.GREEN, figures.ORANGE, figures.BLUE, figures.VERMILION
 _LEGEND = (
     "Dashed: true objects, green if found, orange if missed. Solid: predictions, blue if right, "
-    "red if not."
+    "red if not. Grey does not count."
 )
 
 

@@ -42,13 +42,17 @@ MAX_CLASSES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a format makes of an archive: the classes in order of their indices, and the files.
+    """What a format makes of an archive.
 
-    A file may be listed more than once, one record behind the other.
+    Attributes:
+        classes: In the order of their indices.
+        records: The files. One may be listed more than once, one record behind the other.
+        unused: Indices of classes that are named and no more: no record shows them.
     """
 
     classes: list[str]
     records: list[Record]
+    unused: frozenset[int] = frozenset()
 
 
 class Format(ABC):
@@ -103,7 +107,8 @@ def choose(formats: Sequence[Format], named: str, tree: Tree) -> Format:
     """Return the format called `named`, or the only one that the files look like.
 
     Raises:
-        InvalidInput: None is called so; or the name is empty and no format, or more than one, fits.
+        InvalidInput: None is called so; or the name is empty and no format, or more than one, fits,
+            or there is no image.
     """
     if named:
         return by_name(formats, named)
@@ -118,6 +123,12 @@ def choose(formats: Sequence[Format], named: str, tree: Tree) -> Format:
             + ". Say which in the field format.",
             field="format",
             formats=",".join(entry.name for entry, _ in fitting),
+        )
+    if not tree.images:
+        raise InvalidInput(
+            Reason.FORMAT_UNKNOWN,
+            f"There is no image in the archive, which has {tree.describe()}. Pack the images "
+            "together with their labels.",
         )
     raise InvalidInput(
         Reason.FORMAT_UNKNOWN,

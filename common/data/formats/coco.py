@@ -30,7 +30,7 @@ from common.data.formats.listing import Listing
 from common.data.tree import suffix
 from common.errors import InvalidInput
 from common.names import shorten
-from common.objects.drafts import Draft
+from common.objects.drafts import Draft, unused_labels
 from common.reasons import Reason
 from common.settings import MIB
 
@@ -72,7 +72,6 @@ class Coco(Format):
         finder = Finder(tree)
         listing = Listing(report, max_records)
         shared: set[str | None] = set()
-        splits = {file.split for file in files} - {None}
         for file in files:
             file.label(index_of, report)
             for image in file.images.values():
@@ -90,7 +89,7 @@ class Coco(Format):
                         height=image.height,
                         dropped=image.dropped,
                     ),
-                    file.split if "train" in splits and len(splits) > 1 else None,
+                    file.split,
                 )
             shared.update(finder.nearest(file.path, name, file.split) for name in file.shared)
         drawn = _drawn(tree, kinds, max_records)
@@ -104,7 +103,9 @@ class Coco(Format):
                 and path.rpartition("/")[2] not in drawn
             ),
         )
-        return Reading(classes, listing.records())
+        records = listing.records()
+        unused = unused_labels(classes, (record.annotation for record in records))
+        return Reading(classes, records, unused)
 
     def _read_files(
         self, tree: Tree, kinds: dict[str, Kind], report: Report, max_records: int

@@ -28,7 +28,7 @@ Id = int | str
 
 # What kind a file is of is seen from so many annotations.
 _SAMPLE = 50
-_LISTS = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
+_LISTS = re.compile(rb'[^\[{]*\{.*"(images|annotations|categories)"\s*:\s*\[', re.DOTALL)
 _LARGEST_SIDE = 1 << 20
 # Areas this close are the same but for rounding; an outline this much smaller than its box is not.
 _SAME_AREA = 1e-3
@@ -68,7 +68,7 @@ def kind_of(tree: Tree, path: str) -> Kind:
     except JsonError:
         with tree.open(path) as file:
             start = file.read(1 << 20)
-        return Kind.BROKEN if _LISTS.search(start) else Kind.OTHER
+        return Kind.BROKEN if _LISTS.match(start) else Kind.OTHER
     # Perhaps none of the images shows an object.
     empty = not looked and {"images", "annotations", "categories"} <= listed
     return Kind.BOXES if empty else Kind.OTHER

@@ -6,21 +6,24 @@
 
 The first line names the columns, in any order: one for the file, one for the class, and four for
 the box. These are xmin, ymin, xmax, ymax (or x1, left, …), or x, y, w, h from the upper left
-corner, or x_center, y_center, w, h. There may be columns for the split, for the size of the image,
-and `difficult`, `truncated`, and `iscrowd` or `IsGroupOf`. Without that first line, a row is file,
-x1, y1, x2, y2, class. A row that names a file and nothing else says that it shows no object.
+corner, or x_center, y_center, w, h; or a single one, bbox, as `[x, y, w, h]`. If none is for the
+class, all objects are of one. There may be columns for the split, for the size of the image, and
+`difficult`, `truncated`, and `iscrowd` or `IsGroupOf`. Without that first line, a row is file, x1,
+y1, x2, y2, class, and perhaps the width and height of the image. A row that names a file and
+nothing else says that it shows no object.
 
 Numbers are pixels; they are fractions of the image's sides if in more than half of a table's boxes
 none is greater than 1, as no box in pixels ends within the first pixel.
 
 Further columns are kept for `SplitConfig.group_by` as long as all rows of an image agree. Tables,
-splits and names of files are read as `csv_table` reads them, but of several images with a fitting
-name, the one nearest to the table is meant.
+splits and names of files are read as `csv_table` reads them, but `train_labels.csv` is named like
+a split, too, and of several images with a fitting name, the one nearest to the table is meant.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -28,8 +31,7 @@ from typing import TYPE_CHECKING
 
 from common.data.formats import Format, Reading, check_class_count, tables
 from common.data.formats.coco_outlines import number
-from common.data.formats.finding_files import Finder
-from common.data.formats.image_folder import SUBSET_OF
+from common.data.formats.finding_files import Finder, split_in
 from common.data.formats.listing import Listing
 from common.errors import InvalidInput
 from common.names import shorten
@@ -45,7 +47,10 @@ if TYPE_CHECKING:
     from common.objects.annotation import Box
 
 _FILE = (*tables.FILE_COLUMNS, "imageid")
-_LABEL = (*tables.LABEL_COLUMNS, "labelname", "label_name", "name")
+_LABEL = (
+    *(*tables.LABEL_COLUMNS, "labelname", "label_name", "classname", "category_name", "name"),
+    *("class_id", "classid", "category_id", "label_id"),
+)
 _XMIN = ("xmin", "x_min", "x1", "left", "bbox_x", "x")
 _YMIN = ("ymin", "y_min", "y1", "top", "bbox_y", "y")
 _XMAX = ("xmax", "x_max", "x2", "right")
@@ -54,14 +59,19 @@ _X_CENTER = ("x_center", "xcenter", "center_x", "xc", "cx")
 _Y_CENTER = ("y_center", "ycenter", "center_y", "yc", "cy")
 _BOX_WIDTH = ("w", "bbox_width", "box_width", "bbox_w", "width")
 _BOX_HEIGHT = ("h", "bbox_height", "box_height", "bbox_h", "height")
+_BOX = ("bbox", "box", "bounding_box")
 _WIDTH = ("image_width", "img_width", "width")
 _HEIGHT = ("image_height", "img_height", "height")
 _CROWD = ("iscrowd", "is_crowd", "crowd", "isgroupof", "is_group_of")
 _DIFFICULT = ("difficult", "isdifficult", "is_difficult")
 _TRUNCATED = ("truncated", "istruncated", "is_truncated")
 
-# Detection looks at this many rows.
-_SAMPLE_ROWS = 50
+# The class of a table without a column for it.
+_ONLY_CLASS = "object"
+# Detection looks for an image in this many rows; the first may be of images that were left away.
+_SAMPLE_ROWS = 20_000
+# A table without names of columns is told by this many.
+_PLAIN_ROWS = 50
 _LARGEST_SIDE = 1 << 20
 # What a table may write where an image shows nothing.
 _NOTHING = frozenset({"", "none", "null", "nan", "na", "n/a", "-1"})
@@ -77,8 +87,8 @@ class _Table:
         delimiter: Between columns.
         header: Names of the columns as written; None if the first line is a row.
         file: The image.
-        label: The class.
-        box: The four columns of the box.
+        label: The class; None if there is only one.
+        box: The four columns of the box, or the one.
         corners: What they are: two corners, `corner` and size, or `center` and size.
         split: If there is one.
         size: Width and height of the image, if they are there.
@@ -90,8 +100,8 @@ class _Table:
     delimiter: str
     header: list[str] | None
     file: int
-    label: int
-    box: tuple[int, int, int, int]
+    label: int | None
+    box: tuple[int, ...]
     kind: str = "corners"
     split: int | None = None
     size: tuple[int, int] | None = None
@@ -100,8 +110,14 @@ class _Table:
     @property
     def used(self) -> set[int]:
         """Places of the columns that are read."""
-        split = set() if self.split is None else {self.split}
-        return {self.file, self.label, *self.box, *(self.size or ()), *self.marks.values()} | split
+        places = (self.file, self.label, self.split, *self.box, *(self.size or ()))
+        return {at for at in (*places, *self.marks.values()) if at is not None}
+
+    @property
+    def further(self) -> dict[int, str]:
+        """Names of the other columns by their places."""
+        names = dict(enumerate(self.header or ()))
+        return {at: names[at] for at in sorted(names.keys() - self.used)}
 
 
 class CsvBoxes(Format):
@@ -118,10 +134,7 @@ class CsvBoxes(Format):
         finder = Finder(tree)
         for path in tables.table_paths(tree):
             table = _inspect(tree, path, finder)
-            if table is not None and any(
-                finder.nearest(path, row[table.file])
-                for _, row in itertools.islice(_rows(tree, table), _SAMPLE_ROWS)
-            ):
+            if table is not None and _names_image(tree, table, finder):
                 return f"{path} lists images and boxes"
         return None
 
@@ -138,7 +151,7 @@ class CsvBoxes(Format):
         if not fitting:
             raise InvalidInput(
                 Reason.DATASET_INVALID,
-                f"There is no table with columns for file, class and box in the archive, which has "
+                f"There is no table with columns for file and box in the archive, which has "
                 f"{tree.describe()}. The format {self.name} needs {self.description}.",
             )
         reader = _Reader(tree, finder, report, max_records)
@@ -173,7 +186,11 @@ class _Reader:
 
     def add(self, table: _Table) -> None:
         """Read a table."""
-        split_of_table = SUBSET_OF.get(PurePosixPath(table.path).stem.lower())
+        split_of_table = split_in(PurePosixPath(table.path).stem)
+        further = table.further
+        if table.label is None:
+            others = f"; other columns are {', '.join(further.values())}" if further else ""
+            self._report.add("CLASSES_GUESSED", f"{table.path}: {_ONLY_CLASS}{others}")
         listed: dict[tuple[str, Subset | None], _Listed] = {}
         small = large = 0
         for row_number, row in _rows(self._tree, table):
@@ -185,7 +202,7 @@ class _Reader:
             split = split_of_table
             if table.split is not None and row[table.split].strip():
                 split = tables.subset(row[table.split].strip(), where)
-            image = self._image(table, listed, file, split, row, where)
+            image = self._image(table, listed, file, split, row, where, further)
             one = self._object(table, image.draft, row, row_number, where)
             if one is not None:
                 image.draft.objects.append(one)
@@ -212,9 +229,9 @@ class _Reader:
         split: Subset | None,
         row: list[str],
         where: str,
+        further: dict[int, str],
     ) -> _Listed:
-        names = dict(enumerate(table.header or ()))
-        columns = {names[at]: row[at] for at in sorted(names.keys() - table.used)}
+        columns = {name: row[at] for at, name in further.items()}
         image = listed.get((file, split))
         if image is None:
             tables.check_row_count(len(listed) + 1, self._max_records, where)
@@ -232,9 +249,12 @@ class _Reader:
     ) -> DraftObject | None:
         """Return the object of a row; None if it has none that can be read."""
         cells = [row[at].strip() for at in table.box]
-        label = unicodedata.normalize("NFC", row[table.label].strip())
+        if len(cells) == 1 and cells[0].lower() not in _NOTHING:
+            cells = [cell for cell in re.split(r"[\s,;]+", cells[0].strip("[](){}")) if cell]
+        label = _ONLY_CLASS if table.label is None else row[table.label].strip()
+        label = unicodedata.normalize("NFC", label)
         nothing = all(cell.lower() in _NOTHING for cell in cells)
-        if nothing and label.lower() in _NOTHING:
+        if nothing and (table.label is None or label.lower() in _NOTHING):
             return None
         box = _box(cells, table)
         if box is None:
@@ -258,7 +278,7 @@ def _box(cells: list[str], table: _Table) -> Box | None:
     if table.delimiter != ",":
         cells = [cell.replace(",", ".") for cell in cells]
     sides = [side for cell in cells if (side := number(cell)) is not None]
-    if len(sides) != 4:
+    if len(sides) != 4 or len(cells) != 4:
         return None
     first, second, third, fourth = sides
     if table.kind == "corners":
@@ -278,33 +298,43 @@ def _is_true(cell: str) -> bool:
 
 
 def _inspect(tree: Tree, path: str, finder: Finder) -> _Table | None:
-    """Find out how a table is written; None if it has no columns for file, class and box."""
+    """Find out how a table is written; None if it has no columns for file and box."""
     tables.check_size(tree, path)
     encoding = tables.encoding_of(tree, path)
     for delimiter in tables.DELIMITERS:
-        rows = list(itertools.islice(tables.rows(tree, path, encoding, delimiter), _SAMPLE_ROWS))
+        rows = list(itertools.islice(tables.rows(tree, path, encoding, delimiter), _PLAIN_ROWS))
         if not rows:
             return None
         table = _by_header(path, encoding, delimiter, rows[0])
         if table is not None:
             return table
         full = [row for row in rows if any(cell.strip() for cell in row)]
-        if all(map(_is_plain, full)) and any(finder.nearest(path, row[0]) for row in full):
-            return _Table(path, encoding, delimiter, None, 0, 5, (1, 2, 3, 4))
+        width = len(full[0]) if full else 0
+        if full and all(len(row) == width and _is_plain(row) for row in full):
+            size = (6, 7) if width == 8 else None
+            table = _Table(path, encoding, delimiter, None, 0, 5, (1, 2, 3, 4), size=size)
+            if _names_image(tree, table, finder):
+                return table
     return None
 
 
+def _names_image(tree: Tree, table: _Table, finder: Finder) -> bool:
+    rows = itertools.islice(_rows(tree, table), _SAMPLE_ROWS)
+    return any(finder.nearest(table.path, row[table.file]) for _, row in rows)
+
+
 def _is_plain(row: list[str]) -> bool:
-    """Whether a row is file, x1, y1, x2, y2, class, or a file alone."""
+    """Whether a row is file, x1, y1, x2, y2, class, perhaps with a size, or a file alone."""
     cells = [cell.strip() for cell in row[1:5]]
     numbers = any(number(cell) is not None for cell in cells)
-    return len(row) == 6 and (numbers or not any(cells))
+    sized = len(row) == 8 and all(number(cell) is not None for cell in row[6:])
+    return (len(row) == 6 or sized) and (numbers or not any(cells))
 
 
 def _by_header(path: str, encoding: str, delimiter: str, first: list[str]) -> _Table | None:
     names = [cell.strip().lower() for cell in first]
     file, label = tables.place(names, _FILE), tables.place(names, _LABEL)
-    if file is None or label is None:
+    if file is None:
         return None
     kind, box = _box_columns(names)
     if kind is None or box is None:
@@ -331,8 +361,8 @@ def _by_header(path: str, encoding: str, delimiter: str, first: list[str]) -> _T
     )
 
 
-def _box_columns(names: list[str]) -> tuple[str | None, tuple[int, int, int, int] | None]:
-    """Return what the four columns of the box are, and where."""
+def _box_columns(names: list[str]) -> tuple[str | None, tuple[int, ...] | None]:
+    """Return what the columns of the box are, and where."""
     for kind, wanted in {
         "corners": (_XMIN, _YMIN, _XMAX, _YMAX),
         "center": (_X_CENTER, _Y_CENTER, _BOX_WIDTH, _BOX_HEIGHT),
@@ -341,7 +371,8 @@ def _box_columns(names: list[str]) -> tuple[str | None, tuple[int, int, int, int
         first, second, third, fourth = (tables.place(names, columns) for columns in wanted)
         if first is not None and second is not None and third is not None and fourth is not None:
             return kind, (first, second, third, fourth)
-    return None, None
+    single = tables.place(names, _BOX)
+    return ("corner", (single,)) if single is not None else (None, None)
 
 
 def _rows(tree: Tree, table: _Table) -> Iterator[tuple[int, list[str]]]:

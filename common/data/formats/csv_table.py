@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from common.data.manifest import Subset
     from common.data.tree import Tree
 
-# Detection looks at this many rows.
-_SAMPLE_ROWS = 50
+# Detection looks at this many rows; the first may be of images that were left away.
+_SAMPLE_ROWS = 20_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ class Listing:
         self._report = report
         self._max_images = max_images
         self._records: dict[str, Record] = {}
+        # What makes the objects of images differ, for those that are listed more than once.
+        self._keys: dict[str, set[tuple[int, Box, bool]]] = {}
 
     def __contains__(self, file: str) -> bool:
         return file in self._records
@@ -59,9 +61,14 @@ class Listing:
         self._records[file] = Record(file, known.annotation, chosen, known.columns)
 
     def records(self) -> list[Record]:
-        """Return all, in the order of their paths; folders say the split if no file did."""
+        """Return all, in the order of their paths.
+
+        Folders say the split if no file did. One that does not put images both in train and in
+        another part is none.
+        """
         records = [self._records[file] for file in sorted(self._records)]
-        if any(record.split for record in records):
+        said = {record.split for record in records} - {None}
+        if "train" in said and len(said) > 1:
             return records
         split_of = splits_by_folder(self._records)
         return [
@@ -81,25 +88,27 @@ class Listing:
             return
         if not (draft.width and draft.height):
             draft.width, draft.height = other.width, other.height
-        have = {_key(one, one.box) for one in draft.objects}
-        left = set(have)
+        have = self._keys.get(file) or {_key(one) for one in draft.objects}
+        keys = set()
         for one in other.objects:
             if not draft.normalized:
                 xmin, ymin, xmax, ymax = one.box
                 one.box = (xmin * across, ymin * down, xmax * across, ymax * down)
-            key = _key(one, one.box)
-            left.discard(key)
+            key = _key(one)
+            keys.add(key)
             if key in have:
                 continue
             if other.source != draft.source:
                 one.where += f" of {other.source}"
             draft.objects.append(one)
-        if left or len(draft.objects) > count:
+        if len(draft.objects) > count or len(keys & have) < len(have):
             self._report.add("ANNOTATIONS_DIFFER", where)
+        have |= keys
+        self._keys[file] = have
 
 
-def _key(one: DraftObject, box: Box) -> tuple[int, Box, bool]:
-    return one.label, box, one.crowd
+def _key(one: DraftObject) -> tuple[int, Box, bool]:
+    return one.label, one.box, one.crowd
 
 
 def _ratio(first: int, second: int) -> float:

@@ -210,10 +210,14 @@ def join(folder: str, path: str) -> str:
 
 
 def text_of(tree: Tree, path: str) -> str:
-    """Read a text in UTF-8 or, as some programs of Windows write it, UTF-16."""
+    """Read a text in UTF-8 or, as some programs of Windows write it, UTF-16 or Windows-1252."""
     data = tree.read(path)
-    encoding = "utf-16" if data[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
-    return data.decode(encoding, errors="replace")
+    if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        return data.decode("utf-16", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
 
 
 def settle_splits(

@@ -6,7 +6,7 @@
                                     test/2.xml
 
 An XML file belongs to the image that its `<filename>` names, or else to the one of its own name.
-Lists in `ImageSets/Main` say the split, one image name a line; without them, folders do.
+Lists in `ImageSets/Main` say the split, one image a line; without them, folders do.
 The classes are the names of the objects, sorted.
 
 Sides of boxes are edges, as LabelImg and most programs write them. Only the annotations of the
@@ -28,9 +28,12 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
 from common.data.formats import Format, Reading, Record, check_class_count
+from common.data.formats.image_folder import SUBSET_OF
 from common.data.formats.pairing import (
     Images,
+    join,
     parents,
+    place,
     settle_splits,
     split_of,
     stem,
@@ -57,11 +60,10 @@ _MAX_LIST_BYTES = 64 * MIB
 _MAX_NAME_LENGTH = 200
 _MAX_PATH_LENGTH = 1024
 _MAX_SIDE_PX = 1_000_000
-# Detection looks at this many XML files.
-_SAMPLE_FILES = 50
+# Detection looks at this many XML files; the first may be of images that show nothing.
+_SAMPLE_FILES = 2000
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
-_SUBSET_OF_LIST: dict[str, Subset] = {"train": "train", "val": "val", "test": "test"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +291,7 @@ def _splits(
                 if len(files) == 1:
                     listed[next(iter(files))].add(subset)
                 elif line.strip() and unlabeled_names.isdisjoint(keys):
-                    report.add("LISTED_FILES_MISSING", f"{path}, line {number}: {line.strip()}")
+                    report.add("SPLIT_ENTRIES_MISSING", f"{path}, line {number}: {line.strip()}")
     by_folder = {} if lists else {f: split_of(f) or split_of(source_of[f]) for f in draft_of}
     return settle_splits(draft_of, listed, by_folder, report)
 
@@ -299,17 +301,17 @@ def _lists(tree: Tree, report: Report) -> dict[str, dict[str, Subset]]:
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for path in tree.files:
         root, middle, rest = f"/{path}".rpartition("/ImageSets/")
-        if middle and rest.removeprefix("Main/").lower() in {
-            "train.txt", "val.txt", "test.txt", "trainval.txt"
-        }:  # fmt: skip
-            name = stem(rest).lower()
-            # ImageSets/Main counts if there is a list of the same name beside it, too.
-            if rest.startswith("Main/") or name not in found[root]:
-                found[root][name] = path
+        name = stem(rest).lower()
+        if not middle or name not in {*SUBSET_OF, "trainval"}:
+            continue
+        # ImageSets/Main counts if there is a list of the same name beside it, too.
+        in_main = rest.lower() == f"main/{name}.txt"
+        if in_main or (rest.lower() == f"{name}.txt" and name not in found[root]):
+            found[root][name] = path
     lists: dict[str, dict[str, Subset]] = {}
     for root, path_of in found.items():
-        subset_of: dict[str, Subset] = dict(_SUBSET_OF_LIST)
-        if "train" not in path_of and "val" not in path_of:
+        subset_of: dict[str, Subset] = dict(SUBSET_OF)
+        if not {"train", "val"} & {subset_of.get(name) for name in path_of}:
             subset_of["trainval"] = "train"
         chosen = {path: subset_of[name] for name, path in path_of.items() if name in subset_of}
         for path in [path for path in chosen if tree.size(path) > _MAX_LIST_BYTES]:
@@ -321,16 +323,28 @@ def _lists(tree: Tree, report: Report) -> dict[str, dict[str, Subset]]:
 
 
 def _listed_as(path: str, roots: Container[str]) -> list[tuple[str, str]]:
-    """Return the folders with lists that a file is in, each with what these call it."""
-    return [(folder, stem(path)) for folder in parents(path) if folder in roots]
+    """Return the folders with lists that a file is in, each with what these may call it.
+
+    That is the end of its path, behind a slash, or its name alone.
+    """
+    names: list[tuple[str, str]] = []
+    for folder in parents(path):
+        if folder in roots:
+            inside = path[len(folder) + 1 :] if folder else path
+            names += (folder, f"/{place(inside)}"), (folder, stem(path))
+    return names
 
 
 def _names(line: str) -> Iterator[str]:
-    """Yield what a line may name; it may end in `1` or `-1`, for whether a class is there."""
+    """Yield what a line may name, as `_listed_as` does; the likeliest first.
+
+    It may end in `1` or `-1`, for whether a class is there.
+    """
     text = unicodedata.normalize("NFC", line.strip()).replace("\\", "/")
     first, _, last = text.rpartition(" ")
     for path in (text, first.strip()) if last in {"1", "-1", "0"} else (text,):
-        name = path.rpartition("/")[2]
-        yield name
-        if suffix(name) in IMAGE_SUFFIXES:
-            yield stem(name)
+        bare = stem(path) if suffix(path) in IMAGE_SUFFIXES else path.rpartition("/")[2]
+        # `place` takes off a suffix.
+        yield "/" + place(join(path.rpartition("/")[0].strip("/"), f"{bare}.jpg"))
+        yield path.rpartition("/")[2]
+        yield bare

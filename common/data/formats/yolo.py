@@ -34,7 +34,7 @@ from common.data.formats.yolo_config import Config, Configs, Splits, is_name_fil
 from common.data.tree import suffix
 from common.errors import InvalidInput
 from common.names import shorten
-from common.objects.drafts import Draft, DraftObject, check_object_count
+from common.objects.drafts import Draft, DraftObject, check_object_count, unused_labels
 from common.reasons import Reason
 from common.settings import MIB
 
@@ -72,7 +72,8 @@ class Yolo(Format):
         images = Images(tree)
         looked_at = 0
         for path in _texts(tree):
-            if not images.find(path).files:
+            # Those of images that show nothing may come first, however many.
+            if not tree.size(path) or not images.find(path).files:
                 continue
             if any(_is_label(line) for line in _sample(tree, path)):
                 return f"{path} has a number of a class and a box on a line"
@@ -103,6 +104,7 @@ class Yolo(Format):
         return Reading(
             classes,
             [Record(file, draft_of[file], splits.get(file)) for file in sorted(draft_of)],
+            unused_labels(classes, draft_of.values()),
         )
 
 
@@ -189,7 +191,7 @@ def _choose(tree: Tree, labels_of: Mapping[str, list[str]], report: Report) -> d
 def _has_boxes(tree: Tree, labels: list[str]) -> bool:
     """Whether most lines in a set of label files are boxes."""
     boxes = outlines = 0
-    for label in labels[:_SAMPLE_FILES]:
+    for label in [label for label in labels if tree.size(label)][:_SAMPLE_FILES]:
         for line in filter(_is_label, _sample(tree, label)):
             if len(line.split()) <= _BOX_AND_SCORE:
                 boxes += 1

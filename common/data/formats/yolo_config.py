@@ -274,6 +274,7 @@ class Splits:
         """
         listed: dict[str, set[Subset]] = defaultdict(set)
         said: dict[str, set[Subset]] = defaultdict(set)
+        read: set[tuple[str, Subset]] = set()
         for config in configs:
             for subset, written in config.paths.items():
                 for one in written:
@@ -282,7 +283,8 @@ class Splits:
                         self._report.add("SPLIT_FILES_IGNORED", f"{config.path}: {subset}: {one}")
                     elif found in self._folders:
                         said[found].add(subset)
-                    else:
+                    elif (found, subset) not in read:
+                        read.add((found, subset))
                         self._read_list(found, subset, listed)
         # A folder that is given for train and val alike says nothing.
         split_of = {folder: subsets for folder, subsets in said.items() if len(subsets) == 1}
@@ -321,7 +323,7 @@ class Splits:
             if line.strip():
                 file = self._images.listed(folders, line)
                 if file is None:
-                    self._report.add("LISTED_FILES_MISSING", f"{path}, line {number}: {line}")
+                    self._report.add("SPLIT_ENTRIES_MISSING", f"{path}, line {number}: {line}")
                 else:
                     listed[file].add(subset)
 

@@ -75,7 +75,9 @@ class Importer:
         """Queue an import of an archive that lies in the bucket, and return its work."""
         self.bucket.put("archives/a", archive)
         request.setdefault("source", {"uri": self.bucket.uri("archives/a")})
-        job = self.datasets.import_(pb.ImportDatasetRequest(parent=PARENT, **request))
+        job = self.datasets.import_(
+            pb.ImportDatasetRequest(parent=f"tasks/{self.task.name}", **request)
+        )
         return JobContext(job, task=self.task, bucket=self.bucket, settings=self.settings)
 
     def __call__(self, archive: bytes, **request) -> Imported:

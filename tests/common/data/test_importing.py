@@ -169,6 +169,7 @@ def test_progress(import_archive, monkeypatch):
     assert list(dict.fromkeys(phase for phase, _, _ in seen)) == [
         "Fetching the archive",
         "Unpacking the archive",
+        "Reading labels",
         "Reading images",
         "Looking for duplicates",
         "Writing the data set",

@@ -117,22 +117,24 @@ def test_images_without_an_object(boxes, dropped, finding):
 
 
 def test_marks_and_areas_are_kept():
-    """An area that cannot be is not."""
+    """An area that cannot be is not; that of the box need not be kept."""
     box = (0, 0, 10, 10)
     objects = [
         DraftObject(0, box, "", crowd=True, area=60.0),
         DraftObject(1, box, "", difficult=True, area=NAN),
         DraftObject(2, box, "", truncated=True, area=-3.0),
         DraftObject(3, box, "", area=500.0),
+        DraftObject(4, box, "", area=99.99999),
     ]
 
     found = complete(Draft("1.xml", objects), "1.jpg", info(), Report())
 
-    assert [one.area for one in found] == [60, None, None, 100]
+    assert [one.area for one in found] == [60, None, None, None, None]
     assert [(one.crowd, one.difficult, one.truncated) for one in found] == [
         (True, False, False),
         (False, True, False),
         (False, False, True),
+        (False, False, False),
         (False, False, False),
     ]
 

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from common.metrics import figures
 from common.objects import evaluation
 from common.objects.evaluation import evaluate, quick_ap, score_thresholds
 from nocode.vision.v1 import model_pb2
 from tests.common.metrics.made_objects import detections, make, truth
+from tests.common.metrics.reading import visible_texts
 
 A, B, NOWHERE = (0, 0, 50, 50), (100, 0, 150, 50), (0, 200, 50, 250)
 NAMES = ["cat", "dog", "eel", "fox"]
@@ -28,7 +30,7 @@ def test_every_class_has_its_numbers_in_order():
     assert [one.support for one in metrics.per_class] == [2, 1, 0]
     # Recall reaches 1/2 with precision 1: 51 of the 101 levels.
     assert (cat.ap, cat.ap50) == pytest.approx((51 / 101, 51 / 101))
-    assert (cat.best_f1, cat.best_f1_threshold) == pytest.approx((2 / 3, 0.875))
+    assert (cat.best_f1, cat.best_f1_threshold) == pytest.approx((2 / 3, (0.875 + 0.75) / 2))
     assert (dog.ap, dog.ap50, dog.best_f1, dog.best_f1_threshold) == (0, 0, 0, 0.5)
     assert (eel.ap, eel.ap50, eel.best_f1, eel.best_f1_threshold) == (-1, -1, -1, 0.5)
     assert metrics.ap == pytest.approx((51 / 101 + 0) / 2)
@@ -84,7 +86,9 @@ def test_score_thresholds_are_those_of_the_best_f1():
     assert thresholds == tuple(one.best_f1_threshold for one in per_class)
     # The last class has no true object.
     assert thresholds[3] == 0.5
-    assert set(thresholds[:3]) <= {float(score) for one in found for score in one.scores_K}
+    at_them = evaluate(truths, found, NAMES, thresholds, seed=None)
+    for one, curve, threshold in zip(per_class, at_them.curves, thresholds, strict=True):
+        assert not one.support or curve.at(np.array([threshold]))[0] == one.best_f1
 
 
 def test_a_model_without_thresholds_has_the_fallback():
@@ -107,6 +111,18 @@ def test_pictures_are_drawn_even_if_there_is_nothing():
     ]
     assert [title for title, _ in evaluation.draw_plots(empty)] == ["Confusion matrix"]
     assert all(png.startswith(b"\x89PNG") for _, png in evaluation.draw_plots(full))
+
+
+def test_what_was_falsely_seen_is_not_called_an_object(monkeypatch):
+    """The matrix counts a cat that is missed, and two detections of nothing."""
+    drawn, render = [], figures.png
+    monkeypatch.setattr(figures, "png", lambda made: drawn.append(made) or render(made))
+    found = measured([truth((A, 0))], [detections((B, 0, 0.9), (NOWHERE, 1, 0.9))], seed=None)
+
+    evaluation.draw_plots(found)
+
+    texts = [text for text, _ in visible_texts(drawn[-1])]
+    assert "3 true or falsely seen objects, 0 on the diagonal are right" in texts
 
 
 def test_the_confusion_matrix_is_that_at_the_thresholds():

@@ -3,6 +3,7 @@
 import copy
 import json
 import random
+import time
 
 import pytest
 
@@ -129,12 +130,41 @@ def test_an_image_that_is_listed_twice(first, second, boxes, differ, files, tree
 
 def test_an_image_in_two_splits_is_kept_in_one(tree_of):
     """To train on it, and not to test."""
-    contents = {f"{name}.json": one_image(annotation(1)) for name in ("test", "train")}
+    images = [image(1, "1.jpg"), image(2, "2.jpg")]
+    contents = {"test.json": document(images, []), "train.json": document(images[:1], [])}
 
-    _, splits, findings = read(tree_of("1.jpg", **contents))
+    _, splits, findings = read(tree_of("1.jpg", "2.jpg", **contents))
 
-    assert splits == {"1.jpg": "train"}
+    assert splits == {"1.jpg": "train", "2.jpg": "test"}
     assert findings == {"IMAGES_IN_SEVERAL_SPLITS": ["1.jpg"]}
+
+
+def test_a_split_without_an_image_is_none(tree_of):
+    """As in a subset of val2017 with the annotations of train2017: all would be to validate on."""
+    contents = {
+        "instances_train2017.json": document([image(1, "1.jpg")], [annotation(1)]),
+        "instances_val2017.json": document([image(2, "2.jpg")], [annotation(2)]),
+    }
+
+    _, splits, findings = read(tree_of("val2017/2.jpg", **contents))
+
+    assert splits == {"val2017/2.jpg": None}
+    assert findings == {"LISTED_FILES_MISSING": ["instances_train2017.json: 1.jpg"]}
+
+
+def test_an_image_that_is_listed_thousands_of_times(tree_of):
+    """Takes time in proportion: here each with an object that the others do not have."""
+    count = 4000
+    images = [image(number, "1.jpg") for number in range(count)]
+    objects = [annotation(number, bbox=(number, 0, 1, 1)) for number in range(count)]
+    start = time.process_time()
+
+    objects, _, _ = read(
+        tree_of("1.jpg", **{"a.json": document(images, objects)}), max_records=count
+    )
+
+    assert len(objects["1.jpg"]) == count
+    assert time.process_time() - start < 1
 
 
 def test_a_broken_file_beside_a_good_one(tree_of):

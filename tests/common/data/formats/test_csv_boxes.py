@@ -249,7 +249,7 @@ def test_no_table_of_boxes(tables, tree_of):
     tree = tree_of("1.jpg", **tables)
 
     assert BOXES.detect(tree) is None
-    with pytest.raises(InvalidInput, match="no table with columns for file, class and box"):
+    with pytest.raises(InvalidInput, match="no table with columns for file and box"):
         read(tree)
 
 
@@ -299,6 +299,50 @@ def test_bounds(tree_of, monkeypatch):
             patch.setattr(module, name, 1)
             with pytest.raises(InvalidInput, match=message):
                 read(tree)
+
+
+def test_a_box_in_one_cell(tree_of):
+    """As x, y, width and height, with brackets or without; broken ones are named."""
+    table = (
+        b'file,bbox,class\n1.jpg,"[10.0, 20, 30, 40]",cat\n1.jpg,(1 2 3 4),dog\n2.jpg,[],\n'
+        b'2.jpg,"10,20,30,40",cat\n2.jpg,"[1, 2, 3]",cat\n2.jpg,"[1, 2, x, 4, 5]",cat\n'
+    )
+
+    objects, _, findings = read(tree_of(*IMAGES, **{"t.csv": table}))
+
+    assert objects == EXPECTED
+    assert findings == {"BOXES_UNREADABLE": ["t.csv, row 6: 1,2,3", "t.csv, row 7: 1,2,x,4,5"]}
+
+
+def test_a_table_without_a_class_has_one(tree_of):
+    """It is said what else could have been meant as class; a row without a box says no object."""
+    table = b"file,species,x1,y1,x2,y2\n1.jpg,lion,1,2,3,4\n2.jpg,,,,,\n"
+
+    objects, _, findings = read(tree_of(*IMAGES, **{"t.csv": table}))
+
+    assert objects == {"images/1.jpg": [("object", 1, 2, 3, 4)], "images/2.jpg": []}
+    assert findings == {"CLASSES_GUESSED": ["t.csv: object; other columns are species"]}
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (("train_labels", "test_labels"), ["train", "test"]),
+        (("annotations_train", "annotations_val"), ["train", "val"]),
+        (("train-annotations-bbox", "other"), [None, None]),
+        (("val", "test"), [None, None]),
+    ],
+)
+def test_the_split_in_the_names_of_tables(names, splits, tree_of):
+    """As long as there is something to train on, and something else."""
+    tables = {
+        f"{name}.csv": f"file,class,x1,y1,x2,y2\n{number}.jpg,a,1,2,3,4\n".encode()
+        for number, name in enumerate(names, start=1)
+    }
+
+    _, found, _ = read(tree_of(*IMAGES, **tables))
+
+    assert list(found.values()) == splits
 
 
 def test_mutated_tables(tree_of):

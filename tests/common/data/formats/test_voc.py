@@ -67,7 +67,7 @@ def test_trainval_is_train_if_there_is_no_other(tree_of):
     _, splits, findings = read_boxes(VOC, tree)
 
     assert list(splits.values()) == ["train", "test"]
-    assert findings == {"LISTED_FILES_MISSING": ["ImageSets/Main/trainval.txt, line 2: 9"]}
+    assert findings == {"SPLIT_ENTRIES_MISSING": ["ImageSets/Main/trainval.txt, line 2: 9"]}
 
 
 def test_a_listed_image_without_xml_is_named_once(tree_of):

@@ -149,7 +149,7 @@ def test_darknet_layout(tree_of):
 
     assert classes_of(objects) == {"data/obj/1.jpg": ["cat"], "data/obj/2.jpg": ["cat"]}
     assert splits == {"data/obj/1.jpg": "train", "data/obj/2.jpg": "val"}
-    assert findings == {"LISTED_FILES_MISSING": ["data/train.txt, line 2: data/obj/9.jpg"]}
+    assert findings == {"SPLIT_ENTRIES_MISSING": ["data/train.txt, line 2: data/obj/9.jpg"]}
 
 
 def test_only_the_label_file_says_the_split(tree_of):
