@@ -47,6 +47,7 @@ def bucket(storage_settings: StorageSettings) -> Bucket:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """The whole system as real processes; each test process that asks has its own."""
     # Threads that wait for cores which other tests are using take many times as long.
-    env = {service: {"NOCODE_TRAIN_THREADS": "1"} for service in SERVICES}
+    # And no test asks a publisher for weights.
+    env = {service: {"NOCODE_TRAIN_THREADS": "1", "NOCODE_WEIGHTS_URL": ""} for service in SERVICES}
     with LocalStack(tmp_path_factory.mktemp("stack"), env=env) as running:
         yield running

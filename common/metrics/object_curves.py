@@ -43,7 +43,11 @@ class F1Curve:
 
     @property
     def best(self) -> tuple[float, float]:
-        """The best F1 and its threshold; of several thresholds the highest.
+        """The best F1 and its threshold; of several scores from which it is best, the highest.
+
+        The threshold is halfway from that score to the next lower one, which cuts these detections
+        alike. At the score itself the least of few objects would just be found, and the next one
+        that is a trifle less certain would not.
 
         The F1 is -1 if there is no true object, and 0 if none is found; the threshold is then
         `FALLBACK_THRESHOLD`.
@@ -53,7 +57,8 @@ class F1Curve:
         if not len(self.f1_K) or self.f1_K.max() == 0:
             return 0.0, FALLBACK_THRESHOLD
         place = int(self.f1_K.argmax())
-        return float(self.f1_K[place]), float(self.threshold_K[place])
+        score, below = np.append(self.threshold_K, 0.0)[place : place + 2].tolist()
+        return float(self.f1_K[place]), (score + below) / 2
 
     def at(self, thresholds: Floats) -> Floats:
         """Return F1 when detections with `score >= threshold` count, for each threshold."""

@@ -64,6 +64,7 @@ def confusion_matrix(matrix: pb.ConfusionMatrix, *, counted: str = "images") -> 
     )
     step = -(-class_count // _LABELS_ALONG_A_SIDE)
     shown = np.arange(0, class_count, step)
+    shown[-1] = class_count - 1  # The background of objects is the last.
     names = figures.labels(matrix.class_names)
     font_size = float(np.clip(side_in / len(shown) * 34, 5, 10))
     ticks = [names[index] for index in shown]

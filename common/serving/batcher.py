@@ -1,8 +1,8 @@
 """Batches images of many calls for the networks of one device.
 
 Work-conserving: whenever the device is free, it takes what has queued, up to a batch; models take
-turns. What is admitted is bounded, and only what can be done in time is admitted, so that under
-overload the device computes nothing in vain.
+turns, and so do the images and the tiles for one of them. What is admitted is bounded, and only
+what can be done in time is admitted, so that under overload the device computes nothing in vain.
 
 The device has no thread of its own. A thread that submits an image while the device is free leads:
 it runs batches until nothing is queued, while others submit. So an image that comes alone is
@@ -46,11 +46,13 @@ class Ticket:
     Attributes:
         network: What it is for.
         deadline: By `time.monotonic`; infinite if the caller has none.
+        in_tiles: Whether what is submitted are tiles of its images.
         abandoned: Set as soon as nobody waits for the answer; then nothing more is computed.
     """
 
     network: Network
     deadline: float
+    in_tiles: bool = False
     abandoned: bool = False
 
 
@@ -91,10 +93,11 @@ class Batch:
 
 
 class _Lane:
-    """A network's queue."""
+    """A network's queue of images, or that of tiles."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, in_tiles: bool) -> None:
         self.network = network
+        self.in_tiles = in_tiles
         self.items: deque[Item] = deque()
         self.waiting = 0  # admitted and not yet with the network; not all of them are decoded yet
 
@@ -125,17 +128,20 @@ class Batcher:
         self._finish = finish
         self._metrics = metrics
         self._changed = threading.Condition()
-        self._lanes: dict[Network, _Lane] = {}
+        self._lanes: dict[tuple[Network, bool], _Lane] = {}
         self._turns: deque[_Lane] = deque()  # lanes with items, the next one first
         self._is_led = False  # a thread runs the device
         self._busy_until = 0.0
         self._closed = False
         metrics.waiting.set_function(self._waiting)
 
-    def admit(self, network: Network, count: int, deadline: float) -> Ticket:
+    def admit(
+        self, network: Network, count: int, deadline: float, *, in_tiles: bool = False
+    ) -> Ticket:
         """Make room for `count` images; each must then be submitted or withdrawn.
 
-        A call with more images than the queue has room for is admitted if nothing waits.
+        A call with more images than the queue has room for is admitted if nothing waits. One with
+        tiles always is: the caller bounds how many there are.
 
         Raises:
             Exhausted: The queue is full, or too long for the deadline.
@@ -145,10 +151,10 @@ class Batcher:
                 raise Exhausted(
                     Reason.SERVER_STOPPING, "The server is stopping. Try again.", retry_after_s=1.0
                 )
-            lane = self._lanes.get(network)
+            lane = self._lanes.get((network, in_tiles))
             waiting = lane.waiting if lane else 0
-            wait_s = self._expected_wait()
-            if waiting and waiting + count > self._queue_size:
+            wait_s = self._expected_wait(lane, count)
+            if not in_tiles and waiting and waiting + count > self._queue_size:
                 self._metrics.queue_full.inc(count)
                 raise Exhausted(
                     Reason.QUEUE_FULL,
@@ -164,9 +170,9 @@ class Batcher:
                 own_s = network.times.expected(min(count, self._batch_size))
                 self._check_time(wait_s, own_s, count, deadline)
             if lane is None:
-                lane = self._lanes[network] = _Lane(network)
+                lane = self._lanes[network, in_tiles] = _Lane(network, in_tiles)
             lane.waiting += count
-        return Ticket(network, deadline)
+        return Ticket(network, deadline, in_tiles)
 
     def check_time(self, ticket: Ticket, count: int) -> None:
         """Check that `count` tiles of an image can be computed before its call's deadline.
@@ -177,20 +183,21 @@ class Batcher:
         with self._changed:
             if self._is_led:
                 own_s = self._expected(ticket.network, count)
-                self._check_time(self._expected_wait(), own_s, 1, ticket.deadline)
+                wait_s = self._expected_wait(self._lane(ticket), count)
+                self._check_time(wait_s, own_s, 1, ticket.deadline)
 
     def add_room(self, ticket: Ticket, count: int) -> None:
         """Make room for `count` tiles of an image that was admitted and is not submitted yet.
 
-        Room is made beside the queue, however full it is: the caller bounds how much.
+        However many wait already: the caller bounds how much.
         """
         with self._changed:
-            self._lanes[ticket.network].waiting += count
+            self._lane(ticket).waiting += count
 
     def submit(self, *items: Item) -> None:
         """Queue images of a call that was admitted, and run the device if nobody does."""
         with self._changed:
-            lane = self._lanes[items[0].ticket.network]
+            lane = self._lane(items[0].ticket)
             if not lane.items:
                 self._turns.append(lane)
             lane.items.extend(items)
@@ -210,7 +217,7 @@ class Batcher:
     def withdraw(self, ticket: Ticket) -> None:
         """Give back the room of an image that was admitted and will not be submitted."""
         with self._changed:
-            self._leave(self._lanes[ticket.network])
+            self._leave(self._lane(ticket))
 
     def close(self) -> None:
         """Admit nothing more, and return once what was admitted is done."""
@@ -220,6 +227,9 @@ class Batcher:
             self._changed.wait_for(lambda: not self._lanes and not self._is_led)
 
     # With the lock held.
+
+    def _lane(self, ticket: Ticket) -> _Lane:
+        return self._lanes[ticket.network, ticket.in_tiles]
 
     def _check_time(self, wait_s: float, own_s: float, count: int, deadline: float) -> None:
         needed_s = _CAUTION * (wait_s + own_s)
@@ -235,12 +245,19 @@ class Batcher:
     def _waiting(self) -> int:
         return sum(lane.waiting for lane in list(self._lanes.values()))
 
-    def _expected_wait(self) -> float:
-        """Return when the device will be free of all that was admitted; 0 if it is free now."""
+    def _expected_wait(self, own: _Lane | None, count: int) -> float:
+        """Return how long the device does other things before the last of `count` more in a lane.
+
+        Lanes take turns: of each of the others it does as many batches meanwhile, at most.
+        """
         wait_s = max(0.0, self._busy_until - time.monotonic()) if self._is_led else 0.0
-        return wait_s + sum(
-            self._expected(lane.network, lane.waiting) for lane in self._lanes.values()
-        )
+        turns = -(-((own.waiting if own else 0) + count) // self._batch_size)
+        for lane in self._lanes.values():
+            before = lane.waiting
+            if lane is not own:
+                before = min(before, turns * self._batch_size)
+            wait_s += self._expected(lane.network, before)
+        return wait_s
 
     def _expected(self, network: Network, count: int) -> float:
         """Return how long a network will take for images, in batches as large as may be."""
@@ -251,7 +268,7 @@ class Batcher:
     def _leave(self, lane: _Lane) -> None:
         lane.waiting -= 1
         if not lane.waiting:
-            del self._lanes[lane.network]
+            del self._lanes[lane.network, lane.in_tiles]
             if self._closed:
                 self._changed.notify_all()
 

@@ -89,6 +89,10 @@ class Call:
         if not self.done.done():
             self.done.set_exception(error)
 
+    def forget_images(self) -> None:
+        """Let go of them, once nobody waits for an answer: queued work holds on to the call."""
+        self.images = [pb.Image()] * len(self.images)
+
     def response(self) -> pb.PredictResponse:
         """Return the answer for all images, with the times of the last one."""
         response = pb.PredictResponse(

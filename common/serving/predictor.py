@@ -140,7 +140,9 @@ class Predictor:
         try:
             if options.tiling:
                 self._check_tiling(entry.loaded)
-            ticket = self._batcher.admit(entry.loaded, len(images), deadline)
+            ticket = self._batcher.admit(
+                entry.loaded, len(images), deadline, in_tiles=options.tiling
+            )
             call = Call(images, options, ticket)
             if options.tiling:
                 await self._wait_for_tiles(call)
@@ -178,6 +180,7 @@ class Predictor:
         finally:
             self._tiled_calls -= 1
             tiled.release()
+            call.forget_images()
 
     def _check_tiling(self, loaded: Network) -> None:
         """Check that the images of a call may be cut into tiles.

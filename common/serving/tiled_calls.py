@@ -2,9 +2,10 @@
 
 How many tiles an image has is known only once it is decoded, and there may be more than may wait
 in the queue. So a call is admitted with one place for each image, as any call is; an image's place
-is kept until its last tile takes it, and the tiles before get places beside the queue, `window` at
-most. Thus a call holds one decoded image and `window` tiles, however many it asks for; and other
-calls, whose images are queued between its tiles, do not wait for all of them.
+is kept until its last tile takes it, and the tiles before get places of their own, `window` at
+most. Thus a call holds one decoded image and `window` tiles, however many it asks for. Tiles have a
+queue of their own, which takes turns with that of images: other calls wait for a batch of tiles at
+most, and find as much room as ever.
 
 Shape letters: H height, W width, 3 colours.
 """

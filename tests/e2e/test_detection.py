@@ -195,7 +195,8 @@ def test_a_cancelled_training_leaves_no_model(client, dataset):
     with pytest.raises(JobFailed):
         client.wait(job.name)
 
-    assert client.job(job.name).state == job_pb2.Job.STATE_CANCELLED
+    ended = client.job(job.name)
+    assert ended.state == job_pb2.Job.STATE_CANCELLED, ended.error
     assert client.pipeline(made.name).model == ""
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torchvision
 
 from common.architectures import Recipe
+from common.training.depthwise import quicken
 from services.classification.architectures.registry import classifiers
 
 if TYPE_CHECKING:
@@ -28,4 +29,5 @@ if TYPE_CHECKING:
 def efficientnet_b0(class_count: int) -> nn.Module:
     """Build an EfficientNet-B0: images (N, 3, H, W) to logits (N, class_count)."""
     network: nn.Module = torchvision.models.efficientnet_b0(weights=None, num_classes=class_count)
+    quicken(network)
     return network

@@ -14,6 +14,7 @@ import torchvision
 from torch import nn
 
 from common.architectures import Recipe
+from common.training.depthwise import quicken
 from services.classification.architectures.registry import classifiers
 
 _PAPER = "https://arxiv.org/abs/1905.02244"
@@ -33,6 +34,7 @@ def mobilenet_v3_large(class_count: int) -> nn.Module:
     network: nn.Module = torchvision.models.mobilenet_v3_large(
         weights=None, num_classes=class_count, norm_layer=_NORM
     )
+    quicken(network)
     return network
 
 
@@ -49,4 +51,5 @@ def mobilenet_v3_small(class_count: int) -> nn.Module:
     network: nn.Module = torchvision.models.mobilenet_v3_small(
         weights=None, num_classes=class_count, norm_layer=_NORM
     )
+    quicken(network)
     return network

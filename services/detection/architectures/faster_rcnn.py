@@ -19,6 +19,7 @@ from torchvision.models import detection
 
 from common.architectures import Recipe
 from common.objects.fixed_input import FixedInput, exact_inputs, exact_outputs
+from common.training.depthwise import quicken
 from services.detection.architectures import backbones
 from services.detection.architectures.registry import MAX_DETECTIONS, SCORE_FLOOR, detectors
 
@@ -69,15 +70,15 @@ def fasterrcnn_mobilenet_v3_large_320_fpn(class_count: int) -> nn.Module:
     That would be all that is ever found in a crowded image; and early in a training, or in images
     without an object, no proposal may be left, of which no loss can be computed (it is NaN).
     """
-    return _adapted(
-        detection.fasterrcnn_mobilenet_v3_large_320_fpn(
-            num_classes=class_count + 1,
-            rpn_pre_nms_top_n_test=1000,
-            rpn_post_nms_top_n_test=MAX_DETECTIONS,
-            rpn_score_thresh=0.0,
-            **_OPTIONS,
-        )
+    network = detection.fasterrcnn_mobilenet_v3_large_320_fpn(
+        num_classes=class_count + 1,
+        rpn_pre_nms_top_n_test=1000,
+        rpn_post_nms_top_n_test=MAX_DETECTIONS,
+        rpn_score_thresh=0.0,
+        **_OPTIONS,
     )
+    quicken(network)
+    return _adapted(network)
 
 
 def _adapted(network: Any) -> nn.Module:

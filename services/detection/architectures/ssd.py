@@ -21,6 +21,7 @@ from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 
 from common.architectures import Recipe
 from common.objects.fixed_input import FixedInput, exact_inputs, exact_outputs
+from common.training.depthwise import quicken
 from services.detection.architectures import backbones
 from services.detection.architectures.registry import MAX_DETECTIONS, SCORE_FLOOR, detectors
 
@@ -52,13 +53,13 @@ _OPTIONS: dict[str, Any] = {
 )
 def ssdlite320_mobilenet_v3_large(class_count: int) -> nn.Module:
     """Build an SSDlite; see `registry` for what goes in and comes out."""
-    return _adapted(
-        detection.ssdlite320_mobilenet_v3_large(
-            num_classes=class_count + 1,
-            norm_layer=partial(nn.BatchNorm2d, eps=0.001, momentum=0.1),
-            **_OPTIONS,
-        )
+    network = detection.ssdlite320_mobilenet_v3_large(
+        num_classes=class_count + 1,
+        norm_layer=partial(nn.BatchNorm2d, eps=0.001, momentum=0.1),
+        **_OPTIONS,
     )
+    quicken(network)
+    return _adapted(network)
 
 
 @detectors.register(

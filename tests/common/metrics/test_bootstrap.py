@@ -73,6 +73,25 @@ def test_an_interval_of_certainty_is_a_point():
     assert percentile_intervals(np.array([0, 9]), share_of_hits, seed=0) == {"accuracy": (1.0, 1.0)}
 
 
+def test_an_interval_moves_to_where_its_median_was_measured():
+    """Here resamples are 0.1 too high; and no interval leaves [0, 1]."""
+    counts = np.array([40, 60])
+    plain = percentile_intervals(counts, share_of_hits, seed=1)["accuracy"]
+
+    def too_high(counts_RK):
+        return {"accuracy": share_of_hits(counts_RK)["accuracy"] + 0.1}
+
+    moved = percentile_intervals(counts, too_high, seed=1, measured={"accuracy": 0.6})["accuracy"]
+
+    assert moved == pytest.approx(plain, abs=0.011)
+    for extreme in (0.0, 1.0):
+        low, high = percentile_intervals(counts, too_high, seed=1, measured={"accuracy": extreme})[
+            "accuracy"
+        ]
+        assert 0 <= low <= extreme <= high <= 1
+        assert high - low > 0.05
+
+
 def test_nothing_cannot_be_resampled():
     with pytest.raises(ValueError, match="no image"):
         percentile_intervals(np.array([0, 0]), share_of_hits, seed=0)

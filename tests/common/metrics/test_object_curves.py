@@ -24,7 +24,7 @@ def test_f1_is_counted_at_every_score():
 
     assert curve.threshold_K.tolist() == [0.875, 0.75, 0.5, 0.25]
     assert curve.f1_K.tolist() == pytest.approx([2 / 4, 2 / 5, 4 / 6, 4 / 7])
-    assert curve.best == pytest.approx((4 / 6, 0.5))
+    assert curve.best == pytest.approx((4 / 6, (0.5 + 0.25) / 2))
     assert curve.at(np.array([0.0, 0.25, 0.26, 0.5, 0.9, 1.0])).tolist() == pytest.approx(
         [4 / 7, 4 / 7, 4 / 6, 4 / 6, 0, 0]
     )
@@ -46,7 +46,26 @@ def test_of_equal_f1_the_highest_threshold_is_best():
     (curve,) = curves([truth((A, 0), (B, 0))], found)
 
     assert curve.f1_K.tolist() == pytest.approx([2 / 3, 2 / 4, 2 / 5, 4 / 6])
-    assert curve.best[1] == 0.875
+    assert curve.best[1] == (0.875 + 0.75) / 2
+
+
+def test_the_threshold_leaves_room_below_the_least_certain_object():
+    """Halfway to the next lower score, or to 0: an object of a score just below still counts."""
+    (above_one,) = curves([truth((A, 0))], [detections((A, 0, 0.75), (NOWHERE, 0, 0.25))])
+    (above_none,) = curves([truth((A, 0), (B, 0))], [detections((A, 0, 0.75), (B, 0, 0.5))])
+
+    assert above_one.best == (1, 0.5)
+    assert above_none.best == (1, 0.25)
+
+
+def test_scores_may_be_as_close_as_float32_has_them():
+    """The threshold lies between them."""
+    score = np.float32(0.9)
+    lower = np.nextafter(score, np.float32(0))
+    (curve,) = curves([truth((A, 0))], [detections((A, 0, score), (NOWHERE, 0, lower))])
+
+    assert float(lower) < curve.best[1] < float(score)
+    assert curve.at(np.array([curve.best[1]])).tolist() == [1]
 
 
 def test_a_class_without_truth_or_never_found_has_the_fallback():
@@ -67,7 +86,7 @@ def test_crowds_and_difficult_objects_do_not_count():
     (curve,) = curves(truths, found)
 
     assert curve.support == 1
-    assert curve.best == pytest.approx((1, 0.9))
+    assert curve.best == pytest.approx((1, 0.45))
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -86,11 +86,13 @@ def test_bars_are_of_classes_with_true_objects_worst_first(drawn):
     assert "Worst first; in brackets the number of true objects" in texts
 
 
-@pytest.mark.parametrize("class_count", [1, 3, 12, 80])
+@pytest.mark.parametrize("class_count", [1, 3, 12, 80, 81])
 def test_the_confusion_matrix_with_background_is_readable(drawn, class_count):
     judged = judge(prepared(class_count), [0.3] * class_count)
 
     plots.confusion_matrix(confusion_matrix(judged, names(class_count)), counted="objects")
 
     assert_readable(drawn[0])
-    assert any(" objects, " in text for text, _ in visible_texts(drawn[0]))
+    texts = [text for text, _ in visible_texts(drawn[0])]
+    assert any(" objects, " in text for text in texts)
+    assert texts.count("background") == 2

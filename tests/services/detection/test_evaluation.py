@@ -1,5 +1,7 @@
 """What an evaluation of a detector consists of."""
 
+import contextlib
+import io
 import json
 
 import numpy as np
@@ -12,6 +14,10 @@ from nocode.vision.v1 import model_pb2
 from services.detection.evaluation import measure
 from tests.common.metrics.made_objects import make, pycocotools
 
+TWELVE = [
+    *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),
+    *("ar_1", "ar_10", "ar_100", "ar_small", "ar_medium", "ar_large"),
+]
 CLASSES = ["cat", "dog", "eel", "fox"]
 SIZE_PX = 320
 MODEL = model_pb2.Model(classes=CLASSES, score_thresholds=[0.3, 0.4, 0.5, 0.6])
@@ -61,9 +67,18 @@ def test_metrics_equal_pycocotools_on_the_rows():
         )
         for row in rows
     ]
-    reference = pycocotools(truths, found, 4).eval["precision"][..., 0, -1]
+    reference = pycocotools(truths, found, 4)
+    with contextlib.redirect_stdout(io.StringIO()):
+        reference.summarize()
+    precision_TRC = reference.eval["precision"][..., 0, -1]
     box = evaluated.metrics.detection.box
-    assert box.ap == pytest.approx(reference[reference > -1].mean(), abs=1e-9)
+    assert [getattr(box, name) for name in TWELVE] == pytest.approx(reference.stats, abs=1e-9)
+    for number, one in enumerate(box.per_class):
+        assert one.ap == pytest.approx(precision_TRC[:, :, number].mean(), abs=1e-9)
+        assert one.ap50 == pytest.approx(precision_TRC[0, :, number].mean(), abs=1e-9)
+    for number, one in enumerate(box.ap_at_iou):
+        values = precision_TRC[number]
+        assert one.ap == pytest.approx(values[values > -1].mean(), abs=1e-9)
     assert [row["index"] for row in rows] == list(range(7, 37))
     assert {(row["width"], row["height"]) for row in rows} == {(500, 600)}
     for one in (one for row in rows for one in row["objects"] + row["truth"]):
@@ -103,6 +118,43 @@ def test_it_has_every_part():
     again = measure(samples(image_count=12), MODEL, Noise(), seed=3)
     assert again.metrics == evaluated.metrics
     assert again.plots == evaluated.plots
+
+
+def nothing():
+    return targets.Detections(
+        np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32)
+    )
+
+
+@pytest.mark.parametrize("is_found", [False, True])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_one_image_with_or_without_objects_and_detections(is_there, is_found):
+    """Whatever is missing, there are numbers, -1 where there is nothing to find, and pictures."""
+    found = targets.Detections(
+        np.array([[0, 0, 32, 32]], dtype=np.float32), np.array([1]), np.array([0.9], np.float32)
+    )
+    sample = Sample(
+        0,
+        "a.jpg",
+        {"objects": [{"label": 1, "box": [0, 0, 60, 60]}] if is_there else []},
+        found if is_found else nothing(),
+        500,
+        600,
+    )
+
+    evaluated = measure([sample], MODEL, Noise())
+
+    box = evaluated.metrics.detection.box
+    expected = float(is_found) if is_there else -1
+    assert (box.ap, box.ap_medium, box.ar_100) == pytest.approx((expected,) * 3)
+    assert (box.ap_small, box.ap_large, box.ar_small, box.ar_large) == (-1,) * 4
+    assert [one.ap for one in box.per_class] == pytest.approx([-1, expected, -1, -1])
+    assert set(box.confidence_intervals) == ({"ap", "ap50", "ap75"} if is_there else set())
+    counts = np.array([row.counts for row in evaluated.metrics.detection.confusion_matrix.rows])
+    assert counts.sum() == (is_there or is_found)
+    assert len(evaluated.plots) == (5 if is_there else 2)
+    (row,) = evaluated.rows
+    assert (len(row["truth"]), len(row["objects"])) == (is_there, is_found)
 
 
 @pytest.mark.parametrize("field", ["boxes_K4", "scores_K"])

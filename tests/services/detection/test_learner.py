@@ -8,7 +8,8 @@ import torch
 
 from common.data.findings import Report
 from common.objects.targets import Detections, Truth
-from nocode.vision.v1 import pipeline_pb2
+from common.serving import network as serving
+from nocode.vision.v1 import model_pb2, pipeline_pb2
 from services.detection.learner import DetectionLearner
 
 LEARNER = DetectionLearner()
@@ -87,6 +88,41 @@ def test_in_bf16_it_answers_nearly_the_same(network):
         assert len(answer) == pytest.approx(len(reference), rel=0.2)
         assert answer.scores_K[0] == pytest.approx(reference.scores_K[0], abs=0.01)
         assert answer.scores_K[0] != reference.scores_K[0]
+
+
+@pytest.mark.parametrize(
+    ("offset", "precision"),
+    [
+        pytest.param(0.0, "bf16", id="it agrees"),
+        # Near 500, bf16 knows only every second number.
+        pytest.param(500.0, "fp32", id="it does not agree"),
+    ],
+)
+def test_a_detector_is_served_in_bf16_where_the_answers_agree(monkeypatch, offset, precision):
+    """Untrained, with statistics as after a training, it finds hundreds of objects everywhere."""
+    monkeypatch.setattr(serving, "has_bf16", lambda _: True)
+    entry = LEARNER.registry.get("yolox_nano")
+    torch.manual_seed(0)
+    network = entry.build(2).train()
+    with torch.no_grad():
+        for _ in range(20):
+            network.raw(pictures(2))
+        for last in (*network.head.obj_preds, *network.head.cls_preds):
+            last.bias.zero_()
+        for convs, last in zip(network.head.cls_convs, network.head.cls_preds, strict=True):
+            convs[1].pconv.bn.bias.fill_(offset)
+            last.bias.sub_(offset * last.weight.sum(dim=(1, 2, 3)))
+    model = model_pb2.Model(
+        classes=["a", "b"],
+        preprocessing=model_pb2.Preprocessing(
+            image_size_px=SIZE_PX, resize="letterbox", mean=entry.mean, std=entry.std
+        ),
+    )
+    network.eval().requires_grad_(False)
+
+    made = serving.make(model, network, LEARNER, torch.device("cpu"), "auto")
+
+    assert made.precision == precision
 
 
 def test_validation_is_average_precision():

@@ -72,17 +72,10 @@ class DepthwiseBlock(nn.Module):
         super().__init__()
         self.dconv = ConvBlock(in_channels, in_channels, kernel, stride, groups=in_channels)
         self.pconv = ConvBlock(in_channels, out_channels, 1)
-        self._strided = stride > 1
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Return what the block makes of features."""
-        if self._strided and x_NCHW.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-            # A CPU takes five times as long for this convolution in bf16, above all backwards.
-            with torch.autocast("cpu", enabled=False):
-                x_NCHW = self.dconv(x_NCHW.float())
-        else:
-            x_NCHW = self.dconv(x_NCHW)
-        out: Tensor = self.pconv(x_NCHW)
+        out: Tensor = self.pconv(self.dconv(x_NCHW))
         return out
 
 

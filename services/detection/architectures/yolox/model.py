@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from common.architectures import Published, Recipe
+from common.training.depthwise import quicken
 from services.detection.architectures.registry import detectors
 from services.detection.architectures.yolox import anchors as anchoring
 from services.detection.architectures.yolox.backbone import CspDarknet
@@ -65,6 +66,7 @@ class Yolox(nn.Module):
         backbone = CspDarknet((base, 2 * base, *widths), bottlenecks, conv)
         self.backbone = Pafpn(backbone, widths, bottlenecks, conv)
         self.head = DecoupledHead(class_count, widths, widths[0], conv)
+        quicken(self)
 
     def forward(
         self, images_N3SS: Tensor, targets: Sequence[Mapping[str, Tensor]] | None = None

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
-import random
 import time
 
-import grpc
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from nocode.vision.v1 import prediction_pb2 as pb
 from tests.common.data.pictures import encode
-from tests.common.serving.servicers.asking import failure, request
+from tests.common.serving.servicers.asking import request
 from tests.common.serving.squares import RED, WHITE, SquaresTask, put_model, scene
 
 # Of 1,000 × 700 pixels the network of 64 px sees a 16th: squares of 20 px and less are lost.
@@ -44,6 +41,27 @@ def boxes(prediction: pb.Prediction) -> list[tuple[int, tuple[float, ...]]]:
         (one.class_index, (one.box.xmin, one.box.ymin, one.box.xmax, one.box.ymax))
         for one in prediction.detection.objects
     )
+
+
+def turned(upright: np.ndarray, orientation: int) -> bytes:
+    """Return a file whose pixels are not upright, but whose EXIF data say how to turn them."""
+    back = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright, 1),
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(back[orientation])).save(
+        file, "JPEG", quality=95, subsampling=0, exif=exif
+    )
+    return file.getvalue()
 
 
 def expected(*painted: tuple[int, int, int, int]) -> list[tuple[int, tuple[float, ...]]]:
@@ -77,6 +95,51 @@ class TestAnswers:
         for (width, height), prediction in zip(sizes, together.predictions, strict=True):
             assert (prediction.image_width, prediction.image_height) == (width, height)
         assert all(prediction.detection.objects for prediction in together.predictions)
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    @pytest.mark.parametrize("tiling", [False, True])
+    async def test_boxes_are_in_pixels_of_the_upright_image(
+        self, detecting, squares, orientation, tiling
+    ):
+        """However the file holds it: of 200 × 120 pixels, four have the longer side upright."""
+        painted = [(20, 10, 30, WHITE), (120, 60, 50, RED)]
+        upright = scene(200, 120, *painted)
+        file = turned(upright, orientation)
+
+        (prediction,) = (
+            await detecting.stub.Predict(request(squares, file, tiling=tiling, overlay=True))
+        ).predictions
+
+        assert (prediction.image_width, prediction.image_height) == (200, 120)
+        are_close(boxes(prediction), expected(*painted), within_px=4)
+        drawn = np.array(Image.open(io.BytesIO(prediction.overlay_png)))
+        across = drawn.shape[1] / 200  # what is small is enlarged
+        assert drawn.shape[0] / 120 == pytest.approx(across, rel=0.02)
+        red = drawn[int(85 * across), int(145 * across)]
+        assert red[0] > 200
+        assert max(red[1:]) < 60
+
+    @pytest.mark.parametrize(
+        ("width", "height", "side"), [(1200, 300, 50), (300, 1200, 50), (4800, 40, 20)]
+    )
+    async def test_long_images_keep_their_shape(self, detecting, squares, width, height, side):
+        """Boxes and overlay are where the square is, at the far end."""
+        painted = (width - side - 10, height - side - 10, side, WHITE)
+        file = encode(scene(width, height, painted), "PNG")
+
+        (prediction,) = (
+            await detecting.stub.Predict(request(squares, file, tiling=True, overlay=True))
+        ).predictions
+
+        ((label, box),) = boxes(prediction)
+        drawn = np.array(Image.open(io.BytesIO(prediction.overlay_png)))
+        scale = drawn.shape[1] / width
+        assert label == WHITE
+        assert box == pytest.approx(expected(painted)[0][1], abs=max(width, height) / 64)
+        assert drawn.shape[0] == pytest.approx(height * scale, abs=1)
+        bright_H, bright_W = np.nonzero((drawn > 200).all(axis=2))
+        assert np.median(bright_W) / scale == pytest.approx((box[0] + box[2]) / 2, rel=0.05)
+        assert np.median(bright_H) / scale == pytest.approx((box[1] + box[3]) / 2, rel=0.15)
 
     async def test_without_tiles_what_is_small_is_lost(self, detecting, squares):
         response = await detecting.stub.Predict(request(squares, LARGE_PNG))
@@ -166,183 +229,3 @@ class TestAnswers:
         assert timing.forward.ToNanoseconds() / 1e9 >= 0.1 * len(detecting.learner.batch_sizes)
         assert sum(part.ToNanoseconds() for part in parts) / 1e9 <= took_s + 0.05
         assert 4 <= timing.batch_size <= 16
-
-
-class TestLoad:
-    """What others see of it, and what is refused."""
-
-    async def test_tiles_are_computed_in_batches(self, detecting, squares):
-        await detecting.stub.Predict(request(squares, LARGE_PNG))
-        detecting.learner.batch_sizes.clear()
-        detecting.learner.takes_s = 0.05
-
-        await detecting.stub.Predict(request(squares, LARGE_PNG, tiling=True))
-
-        sizes = detecting.learner.batch_sizes
-        assert 40 < sum(sizes) <= 65
-        assert max(sizes) == 16
-        assert len(sizes) <= 7
-
-    async def test_few_tiles_wait_at_once(self, detecting, squares):
-        """The rest is not even cut out."""
-        await detecting.stub.Predict(request(squares, LARGE_PNG))
-        detecting.learner.takes_s = 0.1
-        call = asyncio.ensure_future(
-            _first(detecting.stub.Predict(request(squares, *[LARGE_PNG] * 8, tiling=True)))
-        )
-        waiting = []
-        for _ in range(12):
-            await asyncio.sleep(0.05)
-            waiting.append(detecting.figure("predict_waiting_images"))
-        call.cancel()
-
-        # Two batches of tiles, and a place for each image that is still to come.
-        assert 16 <= max(waiting) <= 32 + 8
-
-    async def test_another_call_does_not_wait_for_all_tiles(self, detecting, squares):
-        await detecting.stub.Predict(request(squares, LARGE_PNG))
-        detecting.learner.takes_s = 0.1
-        tiled = asyncio.ensure_future(
-            _first(detecting.stub.Predict(request(squares, *[LARGE_PNG] * 3, tiling=True)))
-        )
-        await asyncio.sleep(0.15)
-
-        await detecting.stub.Predict(request(squares, LARGE_PNG))
-
-        assert not tiled.done()
-        assert len((await tiled).predictions) == 3
-
-    async def test_only_some_calls_have_tiles_at_once(self, detecting, squares):
-        await detecting.stub.Predict(request(squares, LARGE_PNG))
-        detecting.learner.takes_s = 0.05
-        calls = [
-            asyncio.ensure_future(
-                _first(detecting.stub.Predict(request(squares, LARGE_PNG, tiling=True)))
-            )
-            for _ in range(8)
-        ]
-        results = await asyncio.gather(*calls, return_exceptions=True)
-
-        refused = [one for one in results if isinstance(one, grpc.aio.AioRpcError)]
-        answered = [one for one in results if isinstance(one, pb.PredictResponse)]
-        assert len(answered) >= 4
-        assert len(refused) >= 1
-        assert {one.code() for one in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
-        for one in answered:
-            assert len(one.predictions[0].detection.objects) == len(SMALL)
-        again = await detecting.stub.Predict(request(squares, LARGE_PNG, tiling=True))
-        assert again.predictions
-
-    async def test_a_stream_waits_instead_of_being_refused(self, detecting, squares):
-        requests = [
-            pb.StreamPredictRequest(
-                name=squares,
-                id=str(number),
-                images=[pb.Image(content=LARGE_PNG)],
-                options={"tiling": True},
-            )
-            for number in range(6)
-        ]
-
-        answers = [answer async for answer in detecting.stub.StreamPredict(iter(requests))]
-
-        assert sorted(answer.id for answer in answers) == [str(n) for n in range(6)]
-        assert all(answer.HasField("response") for answer in answers)
-
-    async def test_what_nobody_waits_for_is_not_computed(self, detecting, squares):
-        await detecting.stub.Predict(request(squares, LARGE_PNG))
-        detecting.learner.takes_s = 0.1
-        call = detecting.stub.Predict(request(squares, *[LARGE_PNG] * 8, tiling=True))
-        await asyncio.sleep(0.25)
-        call.cancel()
-        await asyncio.sleep(0.3)
-        detecting.learner.batch_sizes.clear()
-
-        await asyncio.sleep(0.3)
-
-        assert detecting.learner.batch_sizes == []
-        assert detecting.figure("predict_waiting_images") == 0
-        assert (await detecting.stub.Predict(request(squares, LARGE_PNG, tiling=True))).predictions
-
-    async def test_a_deadline_that_cannot_be_met_ends_the_call(self, detecting, squares):
-        """At once if the device is busy, and else as soon as a batch would be too late.
-
-        The tiles of the image are five batches, which take a second.
-        """
-        await detecting.stub.Predict(request(squares, LARGE_PNG))
-        detecting.learner.takes_s = 0.2
-        for _ in range(3):  # it is noticed how slow the model has become
-            await detecting.stub.Predict(request(squares, *[LARGE_PNG] * 16))
-        busy = asyncio.ensure_future(
-            _first(detecting.stub.Predict(request(squares, *[LARGE_PNG] * 16)))
-        )
-        await asyncio.sleep(0.1)
-
-        code, reason, _ = await failure(
-            detecting.stub.Predict(request(squares, LARGE_PNG, tiling=True), timeout=0.7)
-        )
-        await busy
-
-        assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "DEADLINE_TOO_SHORT")
-        assert detecting.figure("predict_waiting_images") == 0
-        assert (await detecting.stub.Predict(request(squares, LARGE_PNG, tiling=True))).predictions
-
-    async def test_a_batch_that_fails_ends_the_call_alone(self, detecting, squares):
-        await detecting.stub.Predict(request(squares, LARGE_PNG))
-        detecting.learner.memory_for = 0
-
-        code, reason, _ = await failure(
-            detecting.stub.Predict(request(squares, *[LARGE_PNG] * 4, tiling=True))
-        )
-        detecting.learner.memory_for = 1000
-
-        assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OUT_OF_MEMORY")
-        assert (await detecting.stub.Predict(request(squares, LARGE_PNG, tiling=True))).predictions
-        assert detecting.figure("predict_waiting_images") == 0
-
-    async def test_more_images_than_may_be_cut_are_refused(self, detecting, squares):
-        code, reason, found = await failure(
-            detecting.stub.Predict(request(squares, *[LARGE_PNG] * 9, tiling=True))
-        )
-
-        assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "TOO_MANY_IMAGES")
-        assert found["BadRequest"].field_violations[0].field == "images"
-
-    async def test_calls_that_come_and_go_leave_nothing_behind(self, detecting, squares):
-        """With tiles or without, answered, refused or given up at any moment."""
-        await detecting.stub.Predict(request(squares, LARGE_PNG))
-        detecting.learner.takes_s = 0.01
-        rng = random.Random(0)
-        files = [LARGE_PNG, encode(scene(150, 90, (30, 20, 12, RED)), "PNG"), b"no image"]
-
-        async def ask():
-            tiling = rng.random() < 0.7
-            images = rng.choices(files, weights=(1, 4, 1), k=rng.randint(1, 5))
-            timeout = rng.choice([None, 0.05, 0.5, 30])
-            call = detecting.stub.Predict(
-                request(squares, *images, tiling=tiling, overlay=rng.random() < 0.2),
-                timeout=timeout,
-            )
-            if rng.random() < 0.3:
-                await asyncio.sleep(rng.uniform(0, 0.2))
-                call.cancel()
-            await call
-
-        results = []
-        for _ in range(10):
-            results += await asyncio.gather(*(ask() for _ in range(10)), return_exceptions=True)
-        async with asyncio.timeout(20):
-            while detecting.figure("predict_waiting_images"):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-
-        allowed = (type(None), grpc.aio.AioRpcError, asyncio.CancelledError)
-        assert all(isinstance(result, allowed) for result in results)
-        assert results.count(None) > 10
-        assert not [r for r in results if getattr(r, "code", None) and r.code().name == "UNKNOWN"]
-        assert detecting.predictor._tiled_calls == 0
-        answer = await detecting.stub.Predict(request(squares, LARGE_PNG, tiling=True))
-        assert len(answer.predictions[0].detection.objects) == len(SMALL)
-
-
-async def _first(call):
-    return await call
