@@ -16,7 +16,7 @@ LEAST_OBJECTS = 10
 """A class with fewer is hardly learned, and its average precision says next to nothing."""
 
 MANY_OBJECTS = 100
-"""COCO's evaluation looks at so many detections of an image; with more objects, at more."""
+"""COCO's evaluation looks at so many detections of a class in an image, unless there are more."""
 
 LEAST_SIDE_PX = 4
 """What is smaller than this in the network's input, the longer side, is hardly seen by it."""

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
-from client import CallFailed, Client, JobFailed
-from nocode.vision.v1 import dataset_source_pb2, job_pb2, pipeline_pb2, prediction_pb2
+from client import CallFailed, Client
+from nocode.vision.v1 import dataset_source_pb2, pipeline_pb2, prediction_pb2
+from tests.e2e import lifecycle
 from tests.e2e.data import CLASSES, archive, encoded, shape
-from tests.e2e.workers import kill_worker
 
 TASK = "classification"
 
@@ -93,12 +93,7 @@ def test_training_learns_and_is_measured_on_images_held_out(client, trained):
 
 
 def test_evaluating_twice_gives_equal_numbers(client, trained):
-    """To the last digit; and those of the training's own evaluation."""
-    first = client.wait(client.evaluate(trained[0].name).name).evaluation
-    second = client.wait(client.evaluate(trained[0].name).name).evaluation
-
-    assert first.classification == second.classification
-    assert first.classification == client.model(trained[0].model).evaluation.classification
+    lifecycle.check_evaluations_repeat(client, trained[0])
 
 
 def test_numbers_equal_scikit_learn_on_the_exported_predictions(client, trained, tmp_path):
@@ -117,13 +112,9 @@ def test_numbers_equal_scikit_learn_on_the_exported_predictions(client, trained,
 
 
 def test_every_plot_can_be_downloaded(client, trained, tmp_path):
-    """As a picture, without keys to the bucket."""
     evaluation = client.model(trained[0].model).evaluation
 
-    assert len(evaluation.plots) >= 3
-    for number, plot in enumerate(evaluation.plots):
-        path = client.download(trained[1].name, plot.uri, tmp_path / f"{number}.png")
-        assert Image.open(path).size > (100, 100)
+    lifecycle.check_plots(client, trained[1], evaluation, tmp_path, at_least=3)
 
 
 def test_prediction_knows_the_shapes(client, trained):
@@ -164,47 +155,25 @@ def test_the_exported_model_answers_as_the_served_one(client, trained, tmp_path)
 
 
 def test_the_same_seed_gives_the_same_weights(client, dataset, trained):
-    """Bit by bit."""
-    again = pipeline(client, dataset)
-    job = client.wait(client.train(again.name).name)
-
-    first, second = client.model(trained[0].model), client.model(job.model)
-    assert first.weights_sha256 == second.weights_sha256
+    lifecycle.check_same_weights(client, trained[0], pipeline(client, dataset))
 
 
 def test_a_training_whose_worker_is_killed_ends_with_the_same_weights(
     client, dataset, trained, stack
 ):
-    """It goes on from its last checkpoint."""
-    made = pipeline(client, dataset)
-    job = client.train(made.name)
-    for state in client.watch(job.name):
-        if state.progress.epoch >= 3:
-            kill_worker(stack, TASK, job.name)
-            break
-    ended = client.wait(job.name)
+    again = pipeline(client, dataset)
 
-    assert ended.attempt >= 2
-    expected = client.model(trained[0].model).weights_sha256
-    assert client.model(ended.model).weights_sha256 == expected
+    lifecycle.check_killed_worker(client, stack, TASK, trained[0], again, epoch=3)
 
 
 def test_a_cancelled_training_leaves_no_model(client, dataset):
     """And the pipeline says that it is not trained."""
-    made = pipeline(client, dataset, epoch_count=500, early_stopping_patience=500)
-    job = client.train(made.name)
-    for state in client.watch(job.name):
-        if state.progress.epoch >= 1:
-            client.cancel(job.name)
-            break
+    endless = pipeline(client, dataset, epoch_count=500, early_stopping_patience=500)
 
-    with pytest.raises(JobFailed):
-        client.wait(job.name)
+    lifecycle.check_cancelled(client, endless)
 
-    assert client.job(job.name).state == job_pb2.Job.STATE_CANCELLED
-    assert client.pipeline(made.name).model == ""
     with pytest.raises(CallFailed) as refused:
-        client.predict(made.name, [b"x"])
+        client.predict(endless.name, [b"x"])
     assert refused.value.reason == "PIPELINE_NOT_TRAINED"
 
 

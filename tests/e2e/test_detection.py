@@ -4,12 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from client import CallFailed, Client, JobFailed
-from nocode.vision.v1 import dataset_source_pb2, job_pb2, pipeline_pb2, prediction_pb2
+from client import CallFailed, Client
+from nocode.vision.v1 import dataset_source_pb2, pipeline_pb2, prediction_pb2
+from tests.e2e import lifecycle
 from tests.e2e.data import CLASSES, encoded, scene, scenes_archive
-from tests.e2e.workers import kill_worker
 
 TASK = "detection"
 IMAGE_COUNT = 80
@@ -99,21 +98,13 @@ def test_training_learns_and_is_measured_on_images_held_out(client, trained):
 
 
 def test_evaluating_twice_gives_equal_numbers(client, trained):
-    """To the last digit; and those of the training's own evaluation."""
-    first = client.wait(client.evaluate(trained[0].name).name).evaluation
-    second = client.wait(client.evaluate(trained[0].name).name).evaluation
-
-    assert first.detection == second.detection
-    assert first.detection == client.model(trained[0].model).evaluation.detection
+    lifecycle.check_evaluations_repeat(client, trained[0])
 
 
 def test_every_plot_can_be_downloaded(client, trained, tmp_path):
     evaluation = client.model(trained[0].model).evaluation
 
-    assert len(evaluation.plots) >= 5
-    for number, plot in enumerate(evaluation.plots):
-        path = client.download(trained[1].name, plot.uri, tmp_path / f"{number}.png")
-        assert Image.open(path).size > (100, 100)
+    lifecycle.check_plots(client, trained[1], evaluation, tmp_path, at_least=5)
 
 
 def test_there_is_a_row_for_each_image(client, trained, tmp_path):
@@ -159,45 +150,21 @@ def test_an_answer_is_drawn_on_request(client, trained):
 
 
 def test_the_same_seed_gives_the_same_weights(client, dataset, trained):
-    """Bit by bit."""
-    again = pipeline(client, dataset)
-    job = client.wait(client.train(again.name).name)
-
-    first, second = client.model(trained[0].model), client.model(job.model)
-    assert first.weights_sha256 == second.weights_sha256
+    lifecycle.check_same_weights(client, trained[0], pipeline(client, dataset))
 
 
 def test_a_training_whose_worker_is_killed_ends_with_the_same_weights(
     client, dataset, trained, stack
 ):
-    """It goes on from its last checkpoint."""
-    made = pipeline(client, dataset)
-    job = client.train(made.name)
-    for state in client.watch(job.name):
-        if state.progress.epoch >= 5:
-            kill_worker(stack, TASK, job.name)
-            break
-    ended = client.wait(job.name)
+    again = pipeline(client, dataset)
 
-    assert ended.attempt >= 2
-    expected = client.model(trained[0].model).weights_sha256
-    assert client.model(ended.model).weights_sha256 == expected
+    lifecycle.check_killed_worker(client, stack, TASK, trained[0], again, epoch=5)
 
 
 def test_a_cancelled_training_leaves_no_model(client, dataset):
-    made = pipeline(client, dataset, epoch_count=500, early_stopping_patience=500)
-    job = client.train(made.name)
-    for state in client.watch(job.name):
-        if state.progress.epoch >= 1:
-            client.cancel(job.name)
-            break
+    endless = pipeline(client, dataset, epoch_count=500, early_stopping_patience=500)
 
-    with pytest.raises(JobFailed):
-        client.wait(job.name)
-
-    ended = client.job(job.name)
-    assert ended.state == job_pb2.Job.STATE_CANCELLED, ended.error
-    assert client.pipeline(made.name).model == ""
+    lifecycle.check_cancelled(client, endless)
 
 
 def test_settings_that_mean_nothing_are_refused(client, dataset):

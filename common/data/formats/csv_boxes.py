@@ -33,10 +33,8 @@ from common.data.formats import Format, Reading, check_class_count, tables
 from common.data.formats.coco_outlines import number
 from common.data.formats.finding_files import Finder, split_in
 from common.data.formats.listing import Listing
-from common.errors import InvalidInput
 from common.names import shorten
 from common.objects.drafts import Draft, DraftObject, check_object_count
-from common.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,19 +139,13 @@ class CsvBoxes(Format):
     def read(self, tree: Tree, report: Report, *, max_records: int) -> Reading:
         """Give every image that a table lists its objects."""
         finder = Finder(tree)
-        fitting = []
-        for path in tables.table_paths(tree):
-            table = _inspect(tree, path, finder)
-            if table is None:
-                report.add("TABLES_IGNORED", path)
-            else:
-                fitting.append(table)
-        if not fitting:
-            raise InvalidInput(
-                Reason.DATASET_INVALID,
-                f"There is no table with columns for file and box in the archive, which has "
-                f"{tree.describe()}. The format {self.name} needs {self.description}.",
-            )
+        fitting = tables.fitting(
+            tree,
+            lambda path: _inspect(tree, path, finder),
+            report,
+            columns="file and box",
+            needs=f"{self.name} needs {self.description}",
+        )
         reader = _Reader(tree, finder, report, max_records)
         for table in fitting:
             reader.add(table)

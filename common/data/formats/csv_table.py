@@ -24,8 +24,6 @@ from typing import TYPE_CHECKING
 from common.data.formats import Format, Reading, Record, check_class_count, tables
 from common.data.formats.finding_files import Finder, splits_by_folder
 from common.data.formats.image_folder import SUBSET_OF
-from common.errors import InvalidInput
-from common.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,19 +83,13 @@ class CsvTable(Format):
     def read(self, tree: Tree, report: Report, *, max_records: int) -> Reading:
         """Label every file that a table lists."""
         finder = Finder(tree)
-        fitting = []
-        for path in tables.table_paths(tree):
-            table = _inspect(tree, path, finder)
-            if table is None:
-                report.add("TABLES_IGNORED", path)
-            else:
-                fitting.append(table)
-        if not fitting:
-            raise InvalidInput(
-                Reason.DATASET_INVALID,
-                f"There is no table with columns for file and label in the archive, which has "
-                f"{tree.describe()}. The format {self.name} needs {self.description}.",
-            )
+        fitting = tables.fitting(
+            tree,
+            lambda path: _inspect(tree, path, finder),
+            report,
+            columns="file and label",
+            needs=f"{self.name} needs {self.description}",
+        )
         rows = _Rows(max_records)
         for table in fitting:
             _collect(tree, table, finder, rows, report)

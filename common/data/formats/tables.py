@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from common.data.formats.image_folder import SUBSET_OF
 from common.data.tree import suffix
@@ -18,10 +18,13 @@ from common.reasons import Reason
 from common.settings import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from common.data.findings import Report
     from common.data.manifest import Subset
     from common.data.tree import Tree
+
+T = TypeVar("T")
 
 DELIMITERS = ",;\t|"
 FILE_COLUMNS = (
@@ -173,3 +176,34 @@ def check_row_count(count: int, maximum: int, where: str, sources: str = "tables
             "into several data sets, or ask the operator to raise NOCODE_MAX_ARCHIVE_MEMBERS.",
             maximum=maximum,
         )
+
+
+def fitting(
+    tree: Tree, inspect: Callable[[str], T | None], report: Report, *, columns: str, needs: str
+) -> list[T]:
+    """Return what `inspect` makes of each table that has the columns that it looks for.
+
+    Args:
+        tree: The files.
+        inspect: From a table's path to how to read it, or None if it lacks columns.
+        report: Told of these.
+        columns: What they are, for a person.
+        needs: The format and how to lay out files for it, for a person.
+
+    Raises:
+        InvalidInput: No table has them.
+    """
+    found = []
+    for path in table_paths(tree):
+        table = inspect(path)
+        if table is None:
+            report.add("TABLES_IGNORED", path)
+        else:
+            found.append(table)
+    if not found:
+        raise InvalidInput(
+            Reason.DATASET_INVALID,
+            f"There is no table with columns for {columns} in the archive, which has "
+            f"{tree.describe()}. The format {needs}.",
+        )
+    return found
