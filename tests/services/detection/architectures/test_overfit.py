@@ -28,6 +28,9 @@ ARCHIVE = Path(__file__).parents[4] / "examples/detection/blood_cells.zip"
 CLASSES = ["RBC", "WBC", "Platelets"]
 IMAGE_COUNT = 8
 STEP_LIMIT = 800
+# The smallest network, kept at its high learning rate on the same eight images for long, settles on
+# the wrong anchors for a few platelets, and stays there.
+STEP_LIMITS = {"yolox_nano": 300}
 EVALUATED_EVERY = 50
 
 
@@ -152,7 +155,8 @@ def test_it_learns_eight_images_by_heart(entry):
 
     And what is found in an image does not depend on the images beside it.
     """
-    reached, _, model, inputs_N3SS = overfit(entry)
+    limit = STEP_LIMITS.get(entry.name, STEP_LIMIT)
+    reached, _, model, inputs_N3SS = overfit(entry, step_limit=limit)
     assert reached >= 0.9
 
     model.eval()
