@@ -13,7 +13,7 @@ from examples import demo
 HERE = Path("examples/detection")
 RUN = Path(".run/demo-detection")
 PIPELINE = "tasks/detection/pipelines/blood-cells"
-PROMISED_AP50 = 0.50
+PROMISED_AP50 = 0.60
 
 
 def main() -> int:
@@ -23,7 +23,12 @@ def main() -> int:
         pictures = RUN / "pictures"
         demo.run("import", HERE / "blood_cells.zip", "--task", "detection", "--id", "blood-cells")
         # Smaller and shorter than the recipe, so that two cores need minutes.
-        settings = ("--set", "image_size_px=256", "--set", "epoch_count=60")
+        # The average of the weights must look back less far in a short training.
+        settings = [
+            part
+            for setting in ("image_size_px=320", "epoch_count=120", "weight_average_decay=0.98")
+            for part in ("--set", setting)
+        ]
         demo.run("train", dataset, "--architecture", "yolox_nano", *settings, "--id", "blood-cells")
         demo.run("evaluate", PIPELINE, "--save", pictures)
         unseen = sorted((HERE / "unseen").glob("*.jpg"))
