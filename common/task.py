@@ -7,7 +7,7 @@ things cost no memory. Its other half, the `Learner`, is made when a model is tr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,21 +27,41 @@ class Task(ABC):
     least_class_count: ClassVar[int] = 1
     """A data set with fewer classes is of no use to the task."""
 
+    counted: ClassVar[Literal["object_count", "pixel_count"]] = "object_count"
+    """What `classes_of` counts, as in `Dataset.class_counts`. Splits share out pixels, too."""
+
+    has_void: ClassVar[bool] = False
+    """Whether pixels may be marked as such of which nobody says what they show."""
+
     @property
     @abstractmethod
     def formats(self) -> Sequence[Format]:
         """The data set formats that can be imported for this task, likeliest first."""
 
+    def formats_for(self, void_index: int | None) -> Sequence[Format]:
+        """Return `formats`, told which value in masks means void; None for what is usual.
+
+        Only asked for another value than None of tasks with `has_void`.
+        """
+        del void_index
+        return self.formats
+
     def complete(
         self, annotation: Any, file: str, info: ImageInfo, report: Report
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any] | None:
         """Make what the manifest holds of what a format has read, now that the image is known.
+
+        Under `mask` there may be the bytes of a PNG. They are kept beside the image, and are there
+        again wherever a `Learner` is given the annotation.
 
         Args:
             annotation: `Record.annotation`.
             file: Path of the image.
             info: Its size and orientation.
             report: Told what is odd.
+
+        Returns:
+            None if the image must be left out, which the report is told.
         """
         del file, info, report
         return dict(annotation)
@@ -53,10 +73,10 @@ class Task(ABC):
 
     @abstractmethod
     def classes_of(self, annotation: Mapping[str, Any]) -> Mapping[int, int]:
-        """Return the classes in an image's annotation with the number of their objects.
+        """Return the classes in an image's annotation with the number of their objects, or pixels.
 
-        Splits are stratified over the keys; `Dataset.class_counts` sums the values. A class of
-        the whole image counts as one object.
+        Which it is says `counted`. Splits are stratified over the keys; `Dataset.class_counts` sums
+        the values. A class of the whole image counts as one object.
         """
 
     @abstractmethod

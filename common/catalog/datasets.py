@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from common.task import Task
 
 MAX_CHUNK_BYTES = MIB
+MAX_VOID_INDEX = 65_535
+"""The largest value of a pixel of 16 bits."""
 _SHOWN_USERS = 5
 # In `reserved`, before what tells one deletion from another.
 _DELETION = "deletion/"
@@ -146,6 +148,9 @@ class Datasets:
             format=request.format,
             display_name=request.display_name,
         )
+        if request.HasField("void_index"):
+            _check_void_index(request.void_index, task)
+            spec.void_index = request.void_index
         # A repeated request is answered even if the upload is imported and gone by now.
         if self._jobs.find(job_name) is None:
             requests.check_length(
@@ -341,6 +346,26 @@ def _some_of(users: Iterator[ResourceName]) -> str:
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
     while piece := file.read(MIB):
         yield piece
+
+
+def _check_void_index(void_index: int, task: Task) -> None:
+    if not task.has_void:
+        raise InvalidInput(
+            Reason.OPTION_UNSUPPORTED,
+            f"void_index is {void_index}, but data sets of {task.name} have no masks that number "
+            "the classes of pixels. Leave it out.",
+            field="void_index",
+            value=void_index,
+        )
+    if not 0 <= void_index <= MAX_VOID_INDEX:
+        raise InvalidInput(
+            Reason.FIELD_OUT_OF_RANGE,
+            f"void_index is {void_index}. Send a value of a pixel, from 0 to {MAX_VOID_INDEX}.",
+            field="void_index",
+            value=void_index,
+            minimum=0,
+            maximum=MAX_VOID_INDEX,
+        )
 
 
 def _chunk_too_large(size: int) -> InvalidInput:

@@ -46,6 +46,7 @@ def make(
             read_chunks(bucket.stream(f"{dataset.name}/manifest.jsonl")),
             task.classes_of,
             config.group_by,
+            weighted=task.counted == "pixel_count",
             field=f"{prefix}group_by",
         )
     except (KeyMissing, PreconditionFailed):

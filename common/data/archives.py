@@ -20,7 +20,7 @@ from common.reasons import Reason
 from common.settings import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from common.data.findings import Report
@@ -106,16 +106,12 @@ def unpack(
                 members[path] = Member(start, position - start)
             else:
                 folders.add(path.rpartition("/")[0])
-    _report_oddities(members, folders, report)
-    return Tree(blob, members)
-
-
-def _report_oddities(members: Mapping[str, Member], folders: set[str], report: Report) -> None:
     full = {parent for path in members for parent in _parents(path)}
     empty = {path for path in folders - full if path and not _is_junk(path)}
     outer = {parent for path in empty for parent in _parents(path)}
     report.add("EMPTY_FOLDERS", sorted(empty - outer))
     report.add("NESTED_ARCHIVES", sorted(p for p in members if suffix(p) in _ARCHIVE_SUFFIXES))
+    return Tree(blob, members, sorted(empty))
 
 
 def _checked_path(item: Item) -> str:

@@ -10,6 +10,7 @@ import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from common.masks.findings import MASK_FINDINGS
 from common.objects.findings import OBJECT_FINDINGS
 from nocode.vision.v1 import finding_pb2
 
@@ -25,7 +26,7 @@ _MAX_EXAMPLE_LENGTH = 300
 
 # Id: severity, and a message for a person, in which the values given to `Report.add` are filled in.
 # How many and which files are meant is said by the finding's count and examples.
-FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
+_OWN: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
     # Something was left out.
     "IMAGE_EMPTY_FILE": (ERROR, "Image files without a byte were left out. Upload them again."),
     "IMAGE_NOT_AN_IMAGE": (
@@ -199,7 +200,8 @@ FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
         "The images have different sizes, from {smallest} to {largest} pixels. They are resized "
         "to one size to train.",
     ),
-} | OBJECT_FINDINGS
+}
+FINDINGS = _OWN | OBJECT_FINDINGS | MASK_FINDINGS
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ ones written to shards. The data set exists once its document, the last thing wr
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import json
 import time
@@ -19,8 +20,8 @@ from common.data.archives import Limits, unpack
 from common.data.examining import examine
 from common.data.findings import Report
 from common.data.images import ImageError
-from common.data.manifest import SUBSETS, Entry, write_line
-from common.data.shards import Place, ShardWriter
+from common.data.manifest import SUBSETS, Entry, Place, write_line
+from common.data.shards import ShardWriter
 from common.errors import AlreadyExists, DomainError, InvalidInput
 from common.reasons import Reason
 from common.storage import resources
@@ -40,6 +41,8 @@ _REPORT_EVERY = 64
 _LEFT_OUT_BEFORE = {
     "IMAGES_WITHOUT_LABEL",
     "IMAGES_UNLABELED",
+    "IMAGES_WITHOUT_MASK",
+    "MASKS_WITHOUT_IMAGE",
     "IMAGE_IDS_REPEATED",
     "IMAGES_NOT_LISTED",
     "LISTED_FILES_MISSING",
@@ -54,6 +57,7 @@ class _Image:
     record: Record
     annotation: dict[str, Any]
     place: Place
+    mask: Place | None
     sha256: bytes
     width: int
     height: int
@@ -93,7 +97,8 @@ def _run(context: JobContext, report: Report) -> str:
         archive, context.work_dir / "unpacked", limits, report, on_progress=on_member
     ) as tree:
         archive.unlink()
-        layout = formats.choose(context.task.formats, spec.format, tree)
+        void_index = spec.void_index if spec.HasField("void_index") else None
+        layout = formats.choose(context.task.formats_for(void_index), spec.format, tree)
         context.progress(phase="Reading labels")
         reading = layout.read(tree, report, max_records=limits.members)
         _check_class_count(context, reading.classes)
@@ -120,7 +125,7 @@ def _run(context: JobContext, report: Report) -> str:
         job=context.job.name,
     )
     shown = [context.task.classes_of(entry.annotation) for entry in entries]
-    _count(dataset, entries, shown)
+    _count(dataset, entries, shown, context.task.counted)
     checks.check_classes(classes, shown, entries, report)
     checks.check_duplicates(entries, context.task.classes_of, report)
     checks.check_sizes(entries, report)
@@ -185,7 +190,11 @@ def _store_images(
     fingerprints = bytearray()
     started = time.monotonic()
     context.progress(phase="Reading images", step_count=len(records))
-    with ShardWriter(context.bucket, prefix, context.work_dir) as writer:
+    with (
+        ShardWriter(context.bucket, prefix, context.work_dir) as writer,
+        # Of their own, so that all of them can be read without the images.
+        ShardWriter(context.bucket, prefix, context.work_dir, stem="masks-") as mask_writer,
+    ):
         files = (file for file, _ in itertools.groupby(records, _file_of))
         examined = examine(tree, files, max_pixels=max_pixels)
         step = 0
@@ -194,27 +203,31 @@ def _store_images(
         ):
             place = None
             for record in listed:
-                bare = records[step] = replace(record, annotation=None)
+                records[step] = replace(record, annotation=None)
                 step += 1
                 if isinstance(found, ImageError):
                     report.add(found.finding_id, path, max_pixels=max_pixels)
                 else:
-                    info = found.info
-                    checks.check_image(path, info, report)
-                    if place is None:
-                        with tree.open(path) as file:
-                            place = writer.add(file, tree.size(path), f".{info.format.lower()}")
-                    images.append(
-                        _Image(
-                            record=bare,
-                            annotation=context.task.complete(record.annotation, path, info, report),
-                            place=place,
-                            sha256=found.sha256,
-                            width=info.width,
-                            height=info.height,
+                    checks.check_image(path, found.info, report)
+                    annotation = context.task.complete(record.annotation, path, found.info, report)
+                    if annotation is not None:
+                        if place is None:
+                            suffix = f".{found.info.format.lower()}"
+                            with tree.open(path) as file:
+                                place = writer.add(file, tree.size(path), suffix)
+                        mask = annotation.pop("mask", None)
+                        images.append(
+                            _Image(
+                                record=records[step - 1],
+                                annotation=annotation,
+                                place=place,
+                                mask=mask and mask_writer.add(io.BytesIO(mask), len(mask), ".png"),
+                                sha256=found.sha256,
+                                width=found.info.width,
+                                height=found.info.height,
+                            )
                         )
-                    )
-                    fingerprints += found.fingerprint
+                        fingerprints += found.fingerprint
                 if step % _REPORT_EVERY == 0 or step == len(records):
                     per_second = step / max(time.monotonic() - started, 1e-3)
                     context.progress(step=step, images_per_second=per_second)
@@ -273,18 +286,22 @@ def _entry(image: _Image, annotation: dict[str, Any], group: int) -> Entry:
         split=image.record.split,
         duplicate_group=group if group >= 0 else None,
         columns=image.record.columns,
+        mask=image.mask,
     )
 
 
 def _count(
-    dataset: dataset_pb2.Dataset, entries: Sequence[Entry], shown: Sequence[Mapping[int, int]]
+    dataset: dataset_pb2.Dataset,
+    entries: Sequence[Entry],
+    shown: Sequence[Mapping[int, int]],
+    counted: str,
 ) -> None:
     """Fill in how often each class and each given split occurs."""
     counts = [dataset.class_counts.add(class_name=name) for name in dataset.classes]
     for indices in shown:
-        for index, object_count in indices.items():
+        for index, count in indices.items():
             counts[index].image_count += 1
-            counts[index].object_count += object_count
+            setattr(counts[index], counted, getattr(counts[index], counted) + count)
     for subset in SUBSETS:
         count = sum(entry.split == subset for entry in entries)
         if count:

@@ -7,14 +7,28 @@ in uncompressed tar shards and are read by offset, so that reading one image is 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 Subset = Literal["train", "val", "test"]
 SUBSETS: tuple[Subset, ...] = ("train", "val", "test")
+
+
+class Place(NamedTuple):
+    """Where the bytes of a file are.
+
+    Attributes:
+        shard: Name of the tar in the data set's `shards/`, e.g. `00000.tar`.
+        offset: Where they start in the shard.
+        size: Their number.
+    """
+
+    shard: str
+    offset: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +47,7 @@ class Entry:
         split: The subset that the data itself puts the image in, if it does.
         duplicate_group: Images with the same number show (nearly) the same; None if alone.
         columns: Further columns of the data set's table, for `group_by`.
+        mask: Where the PNG of its pixels' classes is, for tasks that have one.
     """
 
     file: str
@@ -46,6 +61,7 @@ class Entry:
     split: Subset | None = None
     duplicate_group: int | None = None
     columns: dict[str, str] = field(default_factory=dict)
+    mask: Place | None = None
 
 
 def write_line(entry: Entry) -> bytes:
@@ -56,7 +72,8 @@ def write_line(entry: Entry) -> bytes:
 def read_lines(lines: Iterable[bytes]) -> Iterator[Entry]:
     """Parse lines of JSON, in order."""
     for line in lines:
-        yield Entry(**json.loads(line))
+        entry = Entry(**json.loads(line))
+        yield entry if entry.mask is None else replace(entry, mask=Place(*entry.mask))
 
 
 def read_chunks(chunks: Iterable[bytes]) -> Iterator[Entry]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from common.data.manifest import Entry, read_lines
+from common.data.manifest import Entry, Place, read_lines
 from common.errors import Internal, NotFound
 from common.reasons import Reason
 from common.settings import MIB
 from common.storage.bucket import KeyMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from common.storage.bucket import Bucket
 
@@ -58,8 +58,18 @@ class DatasetReader:
         """Return the bytes of an image's file, as uploaded."""
         return self._fetch([entry])[0]
 
-    def read_many(self, entries: Iterable[Entry]) -> Iterator[bytes]:
-        """Yield the bytes of images in the order given; fastest in index order.
+    def annotations(self, entries: Iterable[Entry]) -> Iterator[Mapping[str, Any]]:
+        """Yield the annotation of images, those with a mask as `Task.complete` made them."""
+        entries = list(entries)
+        masks = self.read_many([entry.mask for entry in entries if entry.mask is not None])
+        for entry in entries:
+            if entry.mask is None:
+                yield entry.annotation
+            else:
+                yield {**entry.annotation, "mask": next(masks)}
+
+    def read_many(self, entries: Iterable[Entry | Place]) -> Iterator[bytes]:
+        """Yield the bytes of images or masks in the order given; fastest in index order.
 
         A few ranges are fetched ahead, so that memory does not grow with the number of images.
         """
@@ -75,7 +85,7 @@ class DatasetReader:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _fetch(self, run: list[Entry]) -> list[bytes]:
+    def _fetch(self, run: Sequence[Entry | Place]) -> list[bytes]:
         """Read entries of one shard, in the order of their offsets, with one request."""
         start, end = run[0].offset, run[-1].offset + run[-1].size
         key = f"{self._name}/shards/{run[0].shard}"
@@ -93,9 +103,9 @@ class DatasetReader:
         return [data[entry.offset - start : entry.offset - start + entry.size] for entry in run]
 
 
-def _runs(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Cut into runs whose images lie one after the other and fit in a range."""
-    run: list[Entry] = []
+def _runs(entries: Iterable[Entry | Place]) -> Iterator[list[Entry | Place]]:
+    """Cut into runs whose files lie one after the other and fit in a range."""
+    run: list[Entry | Place] = []
     for entry in entries:
         if run:
             end = run[-1].offset + run[-1].size

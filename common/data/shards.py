@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import tarfile
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
+from common.data.manifest import Place
 from common.settings import MIB
 
 if TYPE_CHECKING:
@@ -18,36 +19,36 @@ if TYPE_CHECKING:
 MAX_SHARD_BYTES = 256 * MIB
 
 
-class Place(NamedTuple):
-    """Where an image's bytes are."""
-
-    shard: str
-    offset: int
-    size: int
-
-
 class ShardWriter:
-    """Appends images; a full shard is uploaded while the next one is written.
+    """Appends images and masks; a full shard is uploaded while the next one is written.
 
     Args:
         bucket: Where to.
         prefix: Of the keys, e.g. `tasks/classification/datasets/cats/shards/`.
         work_dir: Holds two shards at most.
-        max_bytes: Of a shard, unless it holds a single image.
+        stem: What the names of shards begin with, before their number.
+        max_bytes: Of a shard, unless it holds a single file.
     """
 
     def __init__(
-        self, bucket: Bucket, prefix: str, work_dir: Path, *, max_bytes: int = MAX_SHARD_BYTES
+        self,
+        bucket: Bucket,
+        prefix: str,
+        work_dir: Path,
+        *,
+        stem: str = "",
+        max_bytes: int = MAX_SHARD_BYTES,
     ) -> None:
         self._bucket = bucket
         self._prefix = prefix
         self._work_dir = work_dir
+        self._stem = stem
         self._max_bytes = max_bytes
         self._uploader = ThreadPoolExecutor(1, thread_name_prefix="shards")
         self._uploading: Future[None] | None = None
         self._file: BinaryIO | None = None
         self._shard_count = 0
-        self._image_count = 0
+        self._file_count = 0
 
     def __enter__(self) -> Self:
         return self
@@ -62,8 +63,8 @@ class ShardWriter:
                 self._file.close()
             self._uploader.shutdown(wait=True, cancel_futures=True)
 
-    def add(self, image: BinaryIO, size: int, suffix: str) -> Place:
-        """Append an image of `size` bytes; it is called by its number in the tar."""
+    def add(self, content: BinaryIO, size: int, suffix: str) -> Place:
+        """Append a file of `size` bytes; it is called by its number in the tar."""
         padded = size + -size % tarfile.BLOCKSIZE
         end_bytes = 2 * tarfile.BLOCKSIZE
         if self._file is not None:
@@ -72,18 +73,18 @@ class ShardWriter:
                 self._finish_shard()
         if self._file is None:
             self._file = (self._work_dir / self._shard).open("wb")
-        header = tarfile.TarInfo(f"{self._image_count:08d}{suffix}")
+        header = tarfile.TarInfo(f"{self._file_count:08d}{suffix}")
         header.size = size
         self._file.write(header.tobuf(tarfile.USTAR_FORMAT))
         place = Place(self._shard, self._file.tell(), size)
-        shutil.copyfileobj(image, self._file, MIB)
+        shutil.copyfileobj(content, self._file, MIB)
         self._file.write(bytes(padded - size))
-        self._image_count += 1
+        self._file_count += 1
         return place
 
     @property
     def _shard(self) -> str:
-        return f"{self._shard_count:05d}.tar"
+        return f"{self._stem}{self._shard_count:05d}.tar"
 
     def _finish_shard(self) -> None:
         if self._file is None:

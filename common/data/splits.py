@@ -109,6 +109,7 @@ class Images:
         files: Paths, to name in findings.
         image_P: The image of each pair.
         class_P: The class of each pair.
+        weight_P: How much of the class the image shows, where that counts for the split.
         given_N: The side that the data itself puts an image on, an index of `SUBSETS`, or -1.
         duplicate_N: The group of images that look the same, or `grouping.ALONE`.
         key_N: The group that `group_by` gives, or `grouping.ALONE`.
@@ -118,6 +119,7 @@ class Images:
     files: list[str]
     image_P: Ints
     class_P: Ints
+    weight_P: Ints | None
     given_N: Ints
     duplicate_N: Ints
     key_N: Ints
@@ -127,22 +129,33 @@ class Images:
     def collect(
         cls,
         entries: Iterable[Entry],
-        classes_of: Callable[[Mapping[str, Any]], Iterable[int]],
+        classes_of: Callable[[Mapping[str, Any]], Mapping[int, int]],
         group_by: str = "",
         *,
+        weighted: bool = False,
         field: str = "group_by",
     ) -> Images:
-        """Go once through a manifest."""
+        """Go once through a manifest.
+
+        Args:
+            entries: The images.
+            classes_of: Returns the classes in an annotation, each with how much there is of it.
+            group_by: See `grouping.parse_group_by`; may be empty.
+            weighted: Sides should have their share of how much there is of each class, not only
+                of the images that show it.
+            field: Where `group_by` is in the request.
+        """
         key_of = grouping.parse_group_by(group_by, field=field) if group_by else None
         files: list[str] = []
-        image, label, given, duplicate, key = (array("q") for _ in range(5))
+        image, label, weight, given, duplicate, key = (array("q") for _ in range(6))
         numbers: dict[str, int] = {}
         columns: set[str] = set()
         for index, entry in enumerate(entries):
             files.append(entry.file)
-            for class_index in set(classes_of(entry.annotation)):
+            for class_index, amount in classes_of(entry.annotation).items():
                 image.append(index)
                 label.append(class_index)
+                weight.append(max(1, amount))
             given.append(SUBSETS.index(entry.split) if entry.split else _GIVEN_NOWHERE)
             duplicate.append(
                 grouping.ALONE if entry.duplicate_group is None else entry.duplicate_group
@@ -154,6 +167,7 @@ class Images:
             files=files,
             image_P=np.array(image),
             class_P=np.array(label),
+            weight_P=np.array(weight) if weighted else None,
             given_N=np.array(given),
             duplicate_N=np.array(duplicate),
             key_N=np.array(key),
@@ -171,9 +185,10 @@ def split(
 ) -> pipeline_pb2.Splits:
     """Divide a data set's images into train, val and test.
 
-    Every side gets its share of every class; images that look the same, or that `group_by` puts
-    together, stay on one side; what the data itself puts on a side stays there, and sides that
-    it lacks are carved from its train part. The same images and settings give the same split.
+    Every side gets its share of every class, of its pixels too where they count; images that look
+    the same, or that `group_by` puts together, stay on one side; what the data itself puts on a
+    side stays there, and sides that it lacks are carved from its train part. The same images and
+    settings give the same split.
 
     Args:
         images: The data set's.
@@ -206,6 +221,7 @@ def split(
             class_count=len(classes),
             fractions=fractions,
             generator=generator,
+            weight_P=images.weight_P,
         )
         wanted = [side for side in (TRAIN, VAL, TEST) if fractions[side] > 0]
         method = "stratified"
@@ -257,6 +273,7 @@ def _keep_given(
             fractions=(train, val, test),
             generator=generator,
             pinned_N=leaking,
+            weight_P=None if images.weight_P is None else images.weight_P[in_pool_P],
         )
     return side_N, sorted({TRAIN, *given, *carved})
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse import coo_array, csc_array, csr_array
 
+from common.data.balancing import balance
 from common.data.manifest import SUBSETS
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def stratify(
     fractions: tuple[float, float, float],
     generator: np.random.Generator,
     pinned_N: Bools | None = None,
+    weight_P: Ints | None = None,
 ) -> Ints:
     """Give every image a side.
 
@@ -58,6 +60,9 @@ def stratify(
     less than one from their share, in training by less than two, and the sides' sizes are the
     shares rounded. A class of three units or more is on every side, even if its share is less
     than an image.
+
+    With weights, every side also gets its share of each class's weight, as nearly as exchanging
+    images allows: see `common.data.balancing`.
 
     Args:
         unit_N: Images with the same number stay on one side; from 0, without gaps.
@@ -67,11 +72,16 @@ def stratify(
         fractions: Of train, val and test; they sum to 1, and that of train is not 0.
         generator: The only source of randomness.
         pinned_N: Units with such an image go to train, whatever the fractions.
+        weight_P: How much of the class an image shows, e.g. in pixels; at least 1.
 
     Returns:
         `TRAIN`, `VAL` or `TEST` for every image.
     """
-    return _Stratifier(unit_N, image_P, class_P, class_count, fractions, generator).run(pinned_N)
+    stratifier = _Stratifier(unit_N, image_P, class_P, class_count, fractions, generator)
+    side_N = stratifier.run(pinned_N)
+    if weight_P is None or not len(weight_P):
+        return side_N
+    return stratifier.balanced(image_P, class_P, weight_P, pinned_N)[unit_N]
 
 
 class _Stratifier:
@@ -118,6 +128,26 @@ class _Stratifier:
         self._place_singles(np.flatnonzero(single_U))
         self._fill_empty_sides(pinned_N)
         return self._side_U[self._unit_N]
+
+    def balanced(
+        self, image_P: Ints, class_P: Ints, weight_P: Ints, pinned_N: Bools | None
+    ) -> Ints:
+        """Return the side of each unit once those that `run` gave are balanced by weight."""
+        fixed_U = np.zeros(len(self._side_U), dtype=bool)
+        if pinned_N is not None:
+            fixed_U[self._unit_N[pinned_N]] = True
+        weights_UK: csr_array[Any] = coo_array(
+            (weight_P, (self._unit_N[image_P], class_P)), shape=self._rows.shape
+        ).tocsr()
+        return balance(
+            self._side_U,
+            fixed_U,
+            self._size_U,
+            self._rows,
+            weights_UK,
+            fractions=self._fractions,
+            generator=self._generator,
+        )
 
     def _owe(self, singles_K: Ints, sign: int) -> None:
         self._due_K3 += sign * np.outer(singles_K, self._fractions)

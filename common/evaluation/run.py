@@ -78,13 +78,15 @@ def evaluate(
         Sample(
             index=index,
             file=entries[index].file,
-            annotation=entries[index].annotation,
-            output=output,
+            annotation=annotation,
+            output=learner.condense(output, model, entries[index].width, entries[index].height),
             width=entries[index].width,
             height=entries[index].height,
         )
-        for index, output in answers(
-            context, learner, network, model.preprocessing, reader, entries
+        for (index, output), annotation in zip(
+            answers(context, learner, network, model.preprocessing, reader, entries),
+            reader.annotations(entries.values()),
+            strict=True,
         )
     ]
     context.progress(phase="Measuring")

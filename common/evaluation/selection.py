@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from common.jobs.context import JobContext
     from nocode.vision.v1 import model_pb2, pipeline_pb2
 
+_PARTLY_LEFT_OUT = {
+    "object_count": "OBJECTS_OF_UNKNOWN_CLASSES",
+    "pixel_count": "PIXELS_OF_UNKNOWN_CLASSES",
+}
+
 
 def choose(
     context: JobContext, model: model_pb2.Model, dataset: str, subset: str
@@ -74,8 +79,8 @@ def _in_classes_of(
 ) -> dict[int, Entry]:
     """Match the data set's classes with the model's by name; leave out what has no match.
 
-    An image of which nothing remains is left out. One that loses some of its objects stays: the
-    model can still be measured on the others.
+    An image of which nothing remains is left out. One that loses some of its objects or pixels
+    stays: the model can still be measured on the others.
     """
     theirs = list(resources.datasets(context.bucket).get(dataset).classes)
     if theirs == list(model.classes):
@@ -84,7 +89,7 @@ def _in_classes_of(
     index_of = {index: ours[name] for index, name in enumerate(theirs) if name in ours}
     found: dict[int, Entry] = {}
     images: Counter[str] = Counter()
-    objects: Counter[str] = Counter()
+    parts: Counter[str] = Counter()
     for index, entry in entries.items():
         counts = context.task.classes_of(entry.annotation)
         unknown = {theirs[label]: counts[label] for label in sorted(set(counts) - set(index_of))}
@@ -92,7 +97,7 @@ def _in_classes_of(
         if annotation is None:
             images.update([*unknown][:1])
         else:
-            objects.update(unknown)
+            parts.update(unknown)
             found[index] = replace(entry, annotation=annotation)
     if not found or not index_of:
         raise InvalidInput(
@@ -104,7 +109,7 @@ def _in_classes_of(
             value=dataset,
         )
     report.add("IMAGES_OF_UNKNOWN_CLASSES", sorted(images), count=images.total())
-    report.add("OBJECTS_OF_UNKNOWN_CLASSES", sorted(objects), count=objects.total())
+    report.add(_PARTLY_LEFT_OUT[context.task.counted], sorted(parts), count=parts.total())
     return found
 
 

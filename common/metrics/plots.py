@@ -8,11 +8,13 @@ Shape letters: C classes, B bins.
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.colors import PowerNorm
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
@@ -20,7 +22,7 @@ from common.metrics import figures
 from common.metrics.figures import BLUE, GREEN, GREY, ORANGE, SERIES, VERMILION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
@@ -28,15 +30,28 @@ if TYPE_CHECKING:
     from common.metrics.classification import Reliability
     from nocode.vision.v1 import evaluation_pb2 as pb
 
+    Colour = tuple[int, int, int]
+
 MAX_BAR_CLASSES = 40
 _CELLS_WITH_PERCENT = 12
 _CELLS_WITH_COUNT = 30
 _LABELS_ALONG_A_SIDE = 60
+_SMALL_TYPE = 9.0
 _WIDTH_OF_A_LETTER = 0.65
 """On average, of the size of the type."""
 
 
-def confusion_matrix(matrix: pb.ConfusionMatrix, *, counted: str = "images") -> bytes:
+def exact(count: int) -> str:
+    """Write a count with all its digits."""
+    return f"{count:,}"
+
+
+def confusion_matrix(
+    matrix: pb.ConfusionMatrix,
+    *,
+    counted: str = "images",
+    written: Callable[[int], str] = exact,
+) -> bytes:
     """Draw how often each class was taken for another.
 
     Colour is the fraction of the row, so that rare classes show as clearly as frequent ones;
@@ -45,6 +60,7 @@ def confusion_matrix(matrix: pb.ConfusionMatrix, *, counted: str = "images") -> 
     Args:
         matrix: The counts.
         counted: What they are of, in the plural.
+        written: How a count is written in its cell.
     """
     counts_CC = np.array([row.counts for row in matrix.rows], dtype=np.int64)
     class_count = len(counts_CC)
@@ -81,18 +97,20 @@ def confusion_matrix(matrix: pb.ConfusionMatrix, *, counted: str = "images") -> 
     bar.set_label("Fraction of the true class")
     bar.outline.set_visible(False)
     if class_count <= _CELLS_WITH_COUNT:
-        _write_cells(axes, counts_CC, share_CC)
+        _write_cells(axes, counts_CC, share_CC, written)
     return figures.png(made)
 
 
-def _write_cells(axes: Axes, counts_CC: np.ndarray, share_CC: np.ndarray) -> None:
+def _write_cells(
+    axes: Axes, counts_CC: np.ndarray, share_CC: np.ndarray, written: Callable[[int], str]
+) -> None:
     with_percent = len(counts_CC) <= _CELLS_WITH_PERCENT
     for row, column in zip(*np.nonzero(counts_CC), strict=True):
         count, share = counts_CC[row, column], share_CC[row, column]
         axes.text(
             column,
             int(row),
-            f"{count:,}\n{share:.0%}" if with_percent else str(count),
+            f"{written(count)}\n{share:.0%}" if with_percent else written(count),
             ha="center",
             va="center",
             fontsize=9 if with_percent else 7,
@@ -124,6 +142,7 @@ def class_bars(
     *,
     decisive: str,
     counted: str,
+    written: Callable[[int], str] = exact,
 ) -> bytes:
     """Draw fractions of each class as bars, the worst class on top.
 
@@ -136,6 +155,7 @@ def class_bars(
         values: By what they are: for each class a number in [0, 1]. At most three.
         decisive: Which of them says what is worst; also written as a number.
         counted: What `support` counts, in the plural.
+        written: How such a number is written.
     """
     names = figures.labels(class_names, limit=30)
     order = sorted(range(len(names)), key=lambda index: (values[decisive][index], index))
@@ -160,7 +180,7 @@ def class_bars(
         worst = f"The {len(order)} of {len(names)} classes with the lowest {decisive}; "
         below = worst + below.lower()
     figures.title(axes, heading, below)
-    axes.set_yticks(rows, [f"{names[index]} ({support[index]:,})" for index in order])
+    axes.set_yticks(rows, [f"{names[index]} ({written(support[index])})" for index in order])
     for tick in axes.get_yticklabels():
         tick.set_parse_math(False)
         tick.set_fontsize(9)
@@ -264,15 +284,17 @@ def image_sheet(
     *,
     columns: int = 5,
     thumbnail_px: int = 220,
+    legend: Mapping[str, Colour] | None = None,
 ) -> bytes:
     """Draw images in rows, each with what was predicted, what is true, and its file.
 
     Args:
         heading: What the images have in common.
-        below: One line more about them.
+        below: A sentence or two more about them.
         tiles: At least one. Taken one by one, so that only small copies are kept.
         columns: Images in a row.
         thumbnail_px: Longer side of an image on the sheet.
+        legend: What colours in the images stand for, if anything.
     """
     thumbnails = []
     for tile in tiles:
@@ -286,10 +308,16 @@ def image_sheet(
     tall = [image_HW3.shape[0] / max(image_HW3.shape[:2]) for _, image_HW3 in thumbnails]
     tallest = [max(tall[row * columns : (row + 1) * columns]) for row in range(rows)]
     heights_in = [side_in * share + 0.65 for share in tallest]
-    made = figures.figure(max((side_in + 0.2) * columns, 5.5), sum(heights_in) + 0.8)
-    grid = made.add_gridspec(rows, columns, height_ratios=heights_in)
+    width_in = max((side_in + 0.2) * columns, 5.5)
+    if legend:
+        entry_in = max(map(len, legend)) * _SMALL_TYPE * _WIDTH_OF_A_LETTER / 72 + 0.6
+        legend_columns = max(1, min(len(legend), int(width_in / entry_in)))
+        heights_in.append(0.2 * -(-len(legend) // legend_columns) + 0.1)
+    sentences = textwrap.wrap(below, int(width_in * 72 / (_SMALL_TYPE * _WIDTH_OF_A_LETTER)))
+    made = figures.figure(width_in, sum(heights_in) + 0.65 + 0.15 * len(sentences))
+    grid = made.add_gridspec(len(heights_in), columns, height_ratios=heights_in)
     made.suptitle(heading, x=0.02, ha="left", fontsize=13, fontweight="bold")
-    made.supxlabel(below, x=0.02, ha="left", fontsize=9, color="#444444")
+    made.supxlabel("\n".join(sentences), x=0.02, ha="left", fontsize=_SMALL_TYPE, color="#444444")
     for number, (tile, thumbnail_HW3) in enumerate(thumbnails):
         row, column = divmod(number, columns)
         axes = made.add_subplot(grid[row, column])
@@ -311,4 +339,25 @@ def image_sheet(
                 textcoords="offset points", ha="center", va="top", fontsize=8, color=colour,
                 parse_math=False,
             )  # fmt: skip
+    if legend:
+        _colour_legend(made.add_subplot(grid[rows, :]), legend, legend_columns)
     return figures.png(made)
+
+
+def _colour_legend(axes: Axes, legend: Mapping[str, Colour], columns: int) -> None:
+    """Name colours in a place of their own."""
+    axes.set_axis_off()
+    drawn = axes.legend(
+        handles=[
+            Patch(facecolor=(red / 255, green / 255, blue / 255), label=name)
+            for name, (red, green, blue) in legend.items()
+        ],
+        loc="upper left",
+        ncols=columns,
+        frameon=False,
+        fontsize=_SMALL_TYPE,
+        borderaxespad=0,
+    )
+    drawn.set_in_layout(False)  # There is room: it must not push the images aside.
+    for text in drawn.get_texts():
+        text.set_parse_math(False)

@@ -3,8 +3,10 @@
     {"objects": [{"label": 2, "box": [12.0, 30.5, 80.0, 99.0], "crowd": true}, …]}
 
 `box` is xmin, ymin, xmax, ymax in pixels of the upright image; the origin is the upper left corner
-of the upper left pixel. Marks are there only where they are true, `area` only where the data says
-another than the box's. An image without an object has an empty list.
+of the upper left pixel. Marks are there only where they are true, `area` only where it is known to
+be another than the box's, such as that of a mask. `mask`, for instance segmentation, is COCO's
+run-length encoding of the object's pixels, of the upright image's size. An image without an object
+has an empty list.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ class Object:
             found does not count.
         truncated: Reaches out of the image (Pascal VOC's `truncated`); for information.
         area: In pixels, as far as known: of its mask, else of its box.
+        mask: Its pixels, as `common.masks.rle.text_of` writes them; empty if only the box is known.
     """
 
     label: int
@@ -40,6 +43,7 @@ class Object:
     difficult: bool = False
     truncated: bool = False
     area: float | None = None
+    mask: str = ""
 
     @property
     def box_area(self) -> float:
@@ -61,6 +65,8 @@ def _write_one(one: Object) -> dict[str, Any]:
     written |= {mark: True for mark in _MARKS if getattr(one, mark)}
     if one.area is not None:
         written["area"] = round(one.area, 4)
+    if one.mask:
+        written["mask"] = one.mask
     return written
 
 
@@ -74,6 +80,7 @@ def read(annotation: Mapping[str, Any]) -> list[Object]:
             difficult=written.get("difficult", False),
             truncated=written.get("truncated", False),
             area=written.get("area"),
+            mask=written.get("mask", ""),
         )
         for written in annotation["objects"]
     ]

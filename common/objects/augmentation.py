@@ -22,7 +22,9 @@ from torch.nn import functional
 
 from common.data.colours import Colours, vary_bytes
 from common.data.transforms import LETTERBOX_GREY
-from common.objects.targets import Truth
+from common.masks import rle
+from common.objects import masks
+from common.objects.targets import Truth, as_objects, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +32,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from common.objects.targets import Objects
+
     Doubles = NDArray[np.float64]
     Bools = NDArray[np.bool_]
+    Ints = NDArray[np.int64]
 
 Rectangle = tuple[int, int, int, int]
 """xmin, ymin, xmax, ymax, in whole pixels."""
@@ -128,10 +133,14 @@ class Placement:
     def move(self, truth: Truth) -> Truth:
         """Return the objects that can be seen on the canvas, cut at the target's border.
 
-        An area shrinks as its box does; what is left of a mask might be less or more.
+        Where there are masks, boxes and areas are those of what is left of them: the canvas is as
+        large as the image, and of the image's pixels each shows the nearest. An area without a mask
+        shrinks as its box does; what is left of a mask might be less or more.
         """
         source_4, target_4 = np.array(self.source, float), np.array(self.target, float)
         scale_2 = (target_4[2:] - target_4[:2]) / (source_4[2:] - source_4[:2])
+        if truth.masks_K is not None:
+            return self._move_masks(truth, truth.masks_K, scale_2)
         boxes_K4 = truth.boxes_K4.astype(np.float64) - source_4[_START]
         boxes_K4 = boxes_K4 * scale_2[_START] + target_4[_START]
         if self.mirrored:
@@ -144,6 +153,59 @@ class Placement:
             difficult_K=truth.difficult_K,
             area_K=(truth.area_K * scale_2.prod() * visible_K).astype(np.float32),
         ).pick(kept_K)
+
+    def _move_masks(self, truth: Truth, masks_K: Objects, scale_2: Doubles) -> Truth:
+        moved = [self._move_mask(mask) for mask in masks_K]
+        boxes_K4 = np.array([rle.bounds(mask) or (0, 0, 0, 0) for mask in moved]).reshape(-1, 4)
+        area_K = np.array([rle.area(mask) for mask in moved], float)
+        whole_K = np.array([rle.area(mask) for mask in masks_K], float) * scale_2.prod()
+        visible_K = area_K / np.maximum(whole_K, 1e-9)
+        return Truth(
+            boxes_K4=boxes_K4.astype(np.float32),
+            labels_K=truth.labels_K,
+            crowd_K=truth.crowd_K,
+            difficult_K=truth.difficult_K,
+            area_K=area_K.astype(np.float32),
+            masks_K=as_objects(moved),
+        ).pick(_counts(boxes_K4, visible_K, np.array(self.target, float)))
+
+    def _move_mask(self, mask: rle.Rle) -> rle.Rle:
+        height, width = mask["size"]
+        bounds = rle.bounds(mask)
+        if bounds is None:
+            return mask
+        left, columns_W = self._axis(0, bounds, mirrored=self.mirrored)
+        top, rows_H = self._axis(1, bounds, mirrored=False)
+        return masks.resample(mask, columns_W, rows_H, (left, top), (width, height))
+
+    def _axis(self, axis: int, bounds: rle.Box, *, mirrored: bool) -> tuple[int, Ints]:
+        """Return where on an axis of the canvas something can be seen, and the pixels shown there.
+
+        Args:
+            axis: 0 for x, 1 for y.
+            bounds: Around the something, in pixels of the image.
+            mirrored: Whether the axis is.
+
+        Returns:
+            The first pixel on the canvas, and pixels of the image.
+        """
+        source, end = self.source[axis], self.source[axis + 2]
+        target, length = self.target[axis], self.target[axis + 2] - self.target[axis]
+        shown = source + nearest(np.arange(length), length, end - source)
+        if mirrored:
+            shown = shown[::-1]
+        inside = np.flatnonzero((shown >= bounds[axis]) & (shown < bounds[axis + 2]))
+        if not len(inside):
+            return target, inside
+        first, last = int(inside[0]), int(inside[-1])
+        return target + first, shown[first : last + 1]
+
+
+def canvases(count: int, height: int, width: int) -> Tensor:
+    """Return grey images, uint8 (count, 3, height, width), with interleaved colours in memory."""
+    return torch.full((count, height, width, 3), LETTERBOX_GREY, dtype=torch.uint8).permute(
+        0, 3, 1, 2
+    )
 
 
 def draw(
@@ -306,12 +368,23 @@ def _cut_boxes(boxes_K4: Doubles, border_4: Doubles) -> tuple[Doubles, Doubles, 
     See `LEAST_VISIBLE` and `LEAST_SIDE_PX`.
     """
     seen_K4 = np.minimum(np.maximum(boxes_K4, border_4[_START]), border_4[_END])
-    seen_K = _areas(seen_K4)
     # A box of no area is not seen at all, and must not divide by 0.
-    visible_K = seen_K / np.maximum(_areas(boxes_K4), 1e-9)
-    fills_K = seen_K / _areas(border_4[None])
+    visible_K = _areas(seen_K4) / np.maximum(_areas(boxes_K4), 1e-9)
+    return seen_K4, visible_K, _counts(seen_K4, visible_K, border_4)
+
+
+def _counts(seen_K4: Doubles, visible_K: Doubles, border_4: Doubles) -> Bools:
+    """Return which objects still count as such; see `LEAST_VISIBLE` and `LEAST_SIDE_PX`.
+
+    Args:
+        seen_K4: What is seen of their boxes.
+        visible_K: Which fraction of them is.
+        border_4: Of what is seen.
+    """
+    fills_K = _areas(seen_K4) / _areas(border_4[None])
     long_K = (seen_K4[:, 2:] - seen_K4[:, :2] >= LEAST_SIDE_PX).all(axis=1)
-    return seen_K4, visible_K, long_K & (np.maximum(visible_K, fills_K) >= LEAST_VISIBLE)
+    counts_K: Bools = long_K & (np.maximum(visible_K, fills_K) >= LEAST_VISIBLE)
+    return counts_K
 
 
 def _areas(boxes_K4: Doubles) -> Doubles:

@@ -11,25 +11,25 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from common.errors import InvalidInput
+from common.objects import masking
 from common.objects.annotation import Box, Object
+from common.objects.placement import Placement, fitted
 from common.reasons import Reason
+from common.settings import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from common.data.findings import Report
     from common.data.images import ImageInfo
+    from common.masks.outlines import Outline
 
 MAX_OBJECTS = 5_000_000
 """In the annotation files of an archive: all are held in memory until the images are read."""
 
-# Closer to the border than this is on it: what is left of rounding.
-_BORDER_PX = 0.02
-# Annotations of the same shape as the image, but for one part in so many, were made on a copy of
-# another size.
-_SAME_SHAPE = 50
-# A box that ends at more than so many times the size that the file says shows that it is wrong.
-_BEYOND = 1.02
+MAX_OUTLINE_BYTES = 1024 * MIB
+"""Of their outlines, for the same reason; those of COCO's train2017 take a third of it."""
+
 # The area of a box, as files round it.
 _SAME_AREA = 1 - 1e-6
 
@@ -46,6 +46,8 @@ class DraftObject:
         difficult: See `Object`.
         truncated: See `Object`.
         area: In pixels, if the file says it.
+        outline: What is the object's in the image, if the file says it and is asked for it.
+        boxed: Whether the file says the box; else it is the one around the outline.
     """
 
     label: int
@@ -55,6 +57,17 @@ class DraftObject:
     difficult: bool = False
     truncated: bool = False
     area: float | None = None
+    outline: Outline | None = None
+    boxed: bool = True
+
+    def scale(self, across: float, down: float) -> None:
+        """Move it to a copy of the image of another size. A mask keeps its own size."""
+        xmin, ymin, xmax, ymax = self.box
+        self.box = (xmin * across, ymin * down, xmax * across, ymax * down)
+        if self.area is not None:
+            self.area *= across * down
+        if self.outline is not None:
+            self.outline = self.outline.scaled(across, down)
 
 
 @dataclass(slots=True)
@@ -97,13 +110,35 @@ def check_object_count(count: int, where: str) -> None:
         )
 
 
+def check_outline_bytes(count: int, where: str) -> None:
+    """Return if the outlines of objects may take so much memory.
+
+    Args:
+        count: How many bytes they take, so far.
+        where: Where the one too many was found.
+
+    Raises:
+        InvalidInput: They are more than `MAX_OUTLINE_BYTES`.
+    """
+    if count > MAX_OUTLINE_BYTES:
+        raise InvalidInput(
+            Reason.DATASET_INVALID,
+            f"{where}: up to here, the outlines of objects take more than {MAX_OUTLINE_BYTES} "
+            "bytes, the most that are allowed. Split the archive into several data sets, or draw "
+            "outlines with fewer points.",
+            maximum=MAX_OUTLINE_BYTES,
+        )
+
+
 def unused_labels(classes: Sequence[str], drafts: Iterable[Draft]) -> frozenset[int]:
     """Return the classes of which no image has an object, as far as files say."""
     used = {one.label for draft in drafts for one in draft.objects}
     return frozenset(range(len(classes))) - used
 
 
-def complete(draft: Draft, file: str, info: ImageInfo, report: Report) -> list[Object]:
+def complete(
+    draft: Draft, file: str, info: ImageInfo, report: Report, *, masks: bool = False
+) -> list[Object]:
     """Return the objects of an image, in the order of the file; report each that is not as it was.
 
     Boxes end up in pixels of the upright image, inside of it. What cannot be used is left out.
@@ -113,146 +148,42 @@ def complete(draft: Draft, file: str, info: ImageInfo, report: Report) -> list[O
         file: The image's path.
         info: The image's size and orientation.
         report: Told.
+        masks: Every object shall have a mask; one of which only the box is known is left out.
     """
-    place = _Placement(draft, file, info, report)
+    place = Placement(draft, file, info, report)
+    make = masking.masked if masks else _boxed
     objects: list[Object] = []
-    seen: set[tuple[int, Box]] = set()
+    seen: set[tuple[int, Box | str]] = set()
     for one in draft.objects:
         where = f"{draft.source}, {one.where}"
-        box = _usable(place(one.box), info, where, report)
-        if box is None:
+        made = make(one, place, where, report)
+        if made is None:
             continue
-        if (one.label, box) in seen and not one.crowd:
-            report.add("BOXES_REPEATED", where)
+        key = (made.label, made.mask or made.box)
+        if key in seen and not made.crowd:
+            report.add("OBJECT_MASKS_REPEATED" if masks else "BOXES_REPEATED", where)
             continue
-        seen.add((one.label, box))
-        objects.append(
-            Object(
-                label=one.label,
-                box=box,
-                crowd=one.crowd,
-                difficult=one.difficult,
-                truncated=one.truncated,
-                area=_area(one.area, box, place.scale),
-            )
-        )
+        seen.add(key)
+        objects.append(made)
     if not objects:
         labeled = draft.objects or draft.dropped
         report.add("IMAGES_LEFT_WITHOUT_OBJECT" if labeled else "IMAGES_WITHOUT_OBJECT", file)
     return objects
 
 
-class _Placement:
-    """From the file's coordinates to pixels of the upright image.
-
-    Attributes:
-        scale: Pixels of the image for one of the file's, in area.
-    """
-
-    def __init__(self, draft: Draft, file: str, info: ImageInfo, report: Report) -> None:
-        self._orientation = 1
-        self._across, self._down = 1.0, 1.0
-        self._width, self._height = info.width, info.height
-        self.scale = 1.0
-        sized = draft.width > 0 and draft.height > 0 and not draft.normalized
-        said, upright = (draft.width, draft.height), (info.width, info.height)
-        as_stored = upright[::-1] if info.orientation >= 5 else upright
-        size = upright
-        told = sized and _nearer(said, upright, as_stored)
-        if sized and _nearer(said, as_stored, upright):
-            # Labeled as stored, before it is turned.
-            self._orientation = info.orientation
-            size = as_stored
-            report.add("BOXES_TURNED", file)
-        elif info.orientation != 1 and draft.objects and not told:
-            report.add("BOXES_MAYBE_TURNED", file)
-        if draft.normalized:
-            self._across, self._down = size
-        elif sized and said != size:
-            where = f"{file}: {said[0]} × {said[1]} in {draft.source}, "
-            where += f"{size[0]} × {size[1]} in fact"
-            if _shape_differs(said, size) or _need_more(draft, said, size):
-                report.add("ANNOTATED_SIZE_DIFFERS", where)
-            else:
-                self._across, self._down = size[0] / said[0], size[1] / said[1]
-                self.scale = self._across * self._down
-                report.add("BOXES_SCALED", where)
-
-    def __call__(self, box: Box) -> Box:
-        xmin, ymin, xmax, ymax = box
-        placed = (
-            xmin * self._across, ymin * self._down, xmax * self._across, ymax * self._down
-        )  # fmt: skip
-        return _turn(placed, self._orientation, self._width, self._height)
-
-
-def _shape_differs(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    across, down = one[0] * other[1], one[1] * other[0]
-    return abs(across - down) * _SAME_SHAPE > down  # whole numbers, however large
-
-
-def _nearer(said: tuple[int, int], one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether the said size is the one, or has its shape, and not so the other."""
-    if said in {one, other}:
-        return said == one != other
-    return _shape_differs(said, other) and not _shape_differs(said, one)
-
-
-def _need_more(draft: Draft, said: tuple[int, int], size: tuple[int, int]) -> bool:
-    """Whether boxes fit the image, but not the smaller size that is said for it."""
-    return said[0] < size[0] and any(
-        (right > said[0] * _BEYOND or lower > said[1] * _BEYOND)
-        and right <= size[0] * _BEYOND
-        and lower <= size[1] * _BEYOND
-        for one in draft.objects
-        for right, lower in [(max(one.box[0], one.box[2]), max(one.box[1], one.box[3]))]
+def _boxed(one: DraftObject, place: Placement, where: str, report: Report) -> Object | None:
+    """Return an object of which the box counts; None if that cannot be used."""
+    box, noticed = fitted(place.box(one.box), place.width, place.height)
+    for finding_id, more in noticed:
+        report.add(finding_id, where + more)
+    return box and Object(
+        label=one.label,
+        box=box,
+        crowd=one.crowd,
+        difficult=one.difficult,
+        truncated=one.truncated,
+        area=_area(one.area, box, place.scale),
     )
-
-
-def _turn(box: Box, orientation: int, width: int, height: int) -> Box:
-    """Turn a box of the image as stored upright, to an image of (width, height), as EXIF says.
-
-    Only orientations that swap the sides can be told from the size that a file says.
-    """
-    xmin, ymin, xmax, ymax = box
-    match orientation:
-        case 5:  # mirrored along the diagonal from the upper left
-            return ymin, xmin, ymax, xmax
-        case 6:  # to be turned by 90° clockwise
-            return width - ymax, xmin, width - ymin, xmax
-        case 7:  # mirrored along the other diagonal
-            return width - ymax, height - xmax, width - ymin, height - xmin
-        case 8:  # to be turned by 90° counter-clockwise
-            return ymin, height - xmax, ymax, height - xmin
-    return box
-
-
-def _usable(box: Box, info: ImageInfo, where: str, report: Report) -> Box | None:
-    """Return what of a box is inside the image; None if that is nothing."""
-    if not all(math.isfinite(side) for side in box):
-        report.add("BOXES_NOT_FINITE", where)
-        return None
-    xmin, ymin, xmax, ymax = box
-    if xmin > xmax or ymin > ymax:
-        report.add("BOXES_INVERTED", where)
-        xmin, xmax = min(xmin, xmax), max(xmin, xmax)
-        ymin, ymax = min(ymin, ymax), max(ymin, ymax)
-    if xmin == xmax or ymin == ymax:
-        report.add("BOXES_WITHOUT_AREA", where)
-        return None
-    left, upper = max(xmin, 0.0), max(ymin, 0.0)
-    right, lower = min(xmax, float(info.width)), min(ymax, float(info.height))
-    if left >= right or upper >= lower:
-        report.add("BOXES_OUTSIDE_IMAGE", where)
-        return None
-    past = max(left - xmin, upper - ymin, xmax - right, ymax - lower)
-    if past > _BORDER_PX:
-        report.add("BOXES_CLIPPED", f"{where}: by {past:.4g} pixels")
-    clipped = (round(left, 4), round(upper, 4), round(right, 4), round(lower, 4))
-    if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
-        report.add("BOXES_WITHOUT_AREA", where)
-        return None
-    return clipped
 
 
 def _area(area: float | None, box: Box, scale: float) -> float | None:

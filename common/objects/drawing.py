@@ -10,21 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageColor, ImageDraw
+from PIL import Image, ImageDraw
 
 from common import fonts
-from common.metrics import figures
+from common.palette import rgb_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from common.objects.annotation import Box
-
-# Those of our plots, then P. Tol's "muted" scheme and yellow: https://personal.sron.nl/~pault/
-_PALETTE = (
-    *figures.SERIES, "#F0E442", "#882255", "#44AA99", "#332288", "#999933", "#AA4499", "#117733",
-    "#DDCC77", "#CC6677",
-)  # fmt: skip
+    from common.palette import Colour
 
 # Boxes up to here are few: each gets a label, and lines and type are as large as they should be.
 _FEW = 40
@@ -40,19 +35,14 @@ class DrawnBox:
     Attributes:
         box: xmin, ymin, xmax, ymax in pixels of the picture.
         text: What its label says; no label if empty.
-        colour: As `#RRGGBB`.
+        colour: Red, green and blue, or `#RRGGBB`.
         dashed: Its line is broken, to tell two kinds of boxes apart.
     """
 
     box: Box
     text: str
-    colour: str
+    colour: Colour | str
     dashed: bool = False
-
-
-def colour_of(class_index: int) -> str:
-    """Return the colour of a class, as `#RRGGBB`: always the same, until there are too many."""
-    return _PALETTE[class_index % len(_PALETTE)]
 
 
 def draw_boxes(image_HW3: np.ndarray[Any, Any], boxes: Sequence[DrawnBox]) -> np.ndarray[Any, Any]:
@@ -175,11 +165,11 @@ class _Labels:
         return bool((across & down).any())
 
 
-def _ink(colour: str) -> str:
+def _ink(colour: Colour | str) -> str:
     """Return black or white, whichever stands out more from a colour."""
     linear = [
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
-        for part in (value / 255 for value in ImageColor.getrgb(colour)[:3])
+        for part in (value / 255 for value in rgb_of(colour))
     ]
     # Relative luminance; at 0.179 both have the same contrast (WCAG 2.1).
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

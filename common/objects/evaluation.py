@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from common.errors import Internal
+from common.masks import rle
 from common.metrics import object_plots, plots
 from common.metrics.coco import (
     CocoCounts,
@@ -21,11 +23,13 @@ from common.metrics.object_curves import FALLBACK_THRESHOLD, F1Curve, f1_curves
 from common.metrics.object_intervals import ap_intervals
 from common.metrics.object_matching import match
 from common.metrics.object_pool import pool
+from common.reasons import Reason
 from nocode.vision.v1 import evaluation_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from common.masks.rle import Rle
     from common.metrics.object_pool import Masks
     from common.objects.targets import Detections, Truth
     from common.training.learner import Sample
@@ -49,6 +53,26 @@ class ObjectEvaluation:
     counts: CocoCounts
     curves: Sequence[F1Curve]
     verdicts: Verdicts
+
+
+def check_finite(samples: Sequence[Sample], is_finite: Sequence[bool]) -> None:
+    """Check that what a network gave for images is numbers.
+
+    Args:
+        samples: The images.
+        is_finite: For each, whether it is.
+
+    Raises:
+        Internal: It is not; some image is named.
+    """
+    bad = [sample.file for sample, fine in zip(samples, is_finite, strict=True) if not fine]
+    if bad:
+        raise Internal(
+            Reason.DIVERGED,
+            f"The model's answer for {len(bad)} of {len(samples)} images, e.g. {bad[0]}, is not "
+            "finite. Train it again, with a lower learning rate.",
+            example=bad[0],
+        )
 
 
 def evaluate(
@@ -103,10 +127,14 @@ def evaluate(
 
 
 def quick_ap(
-    truths: Sequence[Truth], detections: Sequence[Detections], class_count: int
+    truths: Sequence[Truth],
+    detections: Sequence[Detections],
+    class_count: int,
+    *,
+    masks: Masks | None = None,
 ) -> dict[str, float]:
     """Return `ap` and `ap50` alone, as `evaluate` does; -1 if there is no true object."""
-    objects = pool(truths, detections, class_count)
+    objects = pool(truths, detections, class_count, masks)
     ap_TC = count_coco(objects, choose_max_detections(truths), areas=("all",)).ap_TC
     return {"ap": mean_where_true(ap_TC), "ap50": mean_where_true(ap_TC[0])}
 
@@ -133,15 +161,18 @@ def thresholds_of(model: model_pb2.Model) -> list[float]:
     return list(model.score_thresholds) or [FALLBACK_THRESHOLD] * len(model.classes)
 
 
-def draw_plots(found: ObjectEvaluation, *, of: str = "") -> list[tuple[str, bytes]]:
+def draw_plots(
+    found: ObjectEvaluation, *, of: str = "", with_matrix: bool = True
+) -> list[tuple[str, bytes]]:
     """Draw an evaluation; each picture has its title. Without true objects only the matrix.
 
     Args:
         found: The evaluation.
         of: What comes after a title, e.g. ` of masks`.
+        with_matrix: Whether the confusion matrix is drawn.
     """
     classes = found.metrics.per_class
-    drawn = []
+    drawn: list[tuple[str, bytes]] = []
     if any(one.support for one in classes):
         names, support = [one.class_name for one in classes], [one.support for one in classes]
         thresholds = found.verdicts.score_thresholds
@@ -150,29 +181,49 @@ def draw_plots(found: ObjectEvaluation, *, of: str = "") -> list[tuple[str, byte
             ("F1 against score threshold", object_plots.f1_curves(found.curves, names, thresholds)),
             ("Average precision by class", object_plots.ap_by_class(classes)),
         ]
-    matrix = plots.confusion_matrix(found.confusion, counted="true or falsely seen objects")
-    return [(title + of, picture) for title, picture in [*drawn, ("Confusion matrix", matrix)]]
+    if with_matrix:
+        matrix = plots.confusion_matrix(found.confusion, counted="true or falsely seen objects")
+        drawn.append(("Confusion matrix", matrix))
+    return [(title + of, picture) for title, picture in drawn]
 
 
 def rows(
-    samples: Sequence[Sample], detections: Sequence[Detections], class_names: Sequence[str]
+    samples: Sequence[Sample],
+    detections: Sequence[Detections],
+    class_names: Sequence[str],
+    *,
+    masks: Sequence[Sequence[Rle]] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield what was found in each image, all scores, and what is there.
 
-    Numbers are not rounded: whoever measures them gets the metrics to the last digit.
+    Numbers are not rounded: whoever measures them gets the metrics to the last digit. `counts` are
+    masks as COCO writes them, of the image's size.
+
+    Args:
+        samples: The images.
+        detections: What was found in each.
+        class_names: In the order of labels.
+        masks: For each image those of what was found, if there are any.
     """
-    for sample, found in zip(samples, detections, strict=True):
+    for number, (sample, found) in enumerate(zip(samples, detections, strict=True)):
         columns = (found.labels_K.tolist(), found.scores_K.tolist(), found.boxes_K4.tolist())
+        objects = [
+            {"label": label, "class": class_names[label], "score": score, "box": box}
+            for label, score, box in zip(*columns, strict=True)
+        ]
+        truth = [
+            {**one, "class": class_names[one["label"]]} for one in sample.annotation["objects"]
+        ]
+        if masks is not None:
+            for one, mask in zip(objects, masks[number], strict=True):
+                one["counts"] = rle.text_of(mask)
+            for one in truth:
+                one["counts"] = one.pop("mask")
         yield {
             "index": sample.index,
             "file": sample.file,
             "width": sample.width,
             "height": sample.height,
-            "objects": [
-                {"label": label, "class": class_names[label], "score": score, "box": box}
-                for label, score, box in zip(*columns, strict=True)
-            ],
-            "truth": [
-                {**one, "class": class_names[one["label"]]} for one in sample.annotation["objects"]
-            ],
+            "objects": objects,
+            "truth": truth,
         }

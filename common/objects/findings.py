@@ -59,15 +59,75 @@ OBJECT_FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] =
         "Boxes that lie wholly outside of their image were left out. Correct them; if they are "
         "many, they may have been drawn on images of another size.",
     ),
+    "OBJECTS_WITHOUT_OUTLINE": (
+        _ERROR,
+        "Objects of which only a box is known, or nothing, were left out: a mask cannot be learned "
+        "from a box. Outline them, or use the images for detection.",
+    ),
+    "OUTLINES_UNREADABLE": (
+        _ERROR,
+        "Objects whose outline is neither polygons nor runs of pixels (RLE) of its own size were "
+        "left out. Correct them, or export the file anew.",
+    ),
+    "POLYGONS_TOO_SHORT": (
+        _ERROR,
+        "Polygons of fewer than three points were left out, and their objects too if nothing else "
+        "outlines these. Draw them anew.",
+    ),
+    "POLYGONS_TOO_LONG": (
+        _ERROR,
+        "Objects whose outline is longer than {maximum} pixels were left out. Check that the "
+        "points are in order around each object.",
+    ),
+    "POLYGONS_NOT_FINITE": (
+        _ERROR,
+        "Polygons with a point that is infinite or no number (NaN) were left out, and their "
+        "objects too if nothing else outlines these. Correct them.",
+    ),
+    "POLYGONS_OUTSIDE_IMAGE": (
+        _ERROR,
+        "Polygons that lie wholly outside of their image were left out, and their objects too if "
+        "nothing else outlines these. If they are many, they may have been drawn on images of "
+        "another size.",
+    ),
+    "OBJECT_MASKS_EMPTY": (
+        _ERROR,
+        "Objects whose mask has no pixel were left out. Draw them anew, or remove them.",
+    ),
+    "OBJECT_MASKS_OF_OTHER_SIZE": (
+        _ERROR,
+        "Objects whose mask has another shape than their image were left out. Check that they "
+        "belong to these images.",
+    ),
     # Something looks wrong.
+    "OBJECT_MASKS_REPEATED": (
+        _WARNING,
+        "Objects with the mask of another of the same class in the same image were left out. "
+        "Remove them.",
+    ),
+    "OBJECT_MASKS_SCALED": (
+        _WARNING,
+        "Masks of objects have another size than their image, but the same shape, so that they "
+        "were scaled to it, each pixel from the nearest. Check some of them.",
+    ),
+    "POLYGONS_CLIPPED": (
+        _WARNING,
+        "Polygons that reach out of their image were cut at its border. If they do by far, check "
+        "that they were drawn on images of this size.",
+    ),
+    "BOXES_NOT_OF_MASKS": (
+        _WARNING,
+        "Objects have a box that is not around their mask, and were given the one that is. Check "
+        "that box and mask belong to the same object.",
+    ),
     "BOXES_REPEATED": (
         _WARNING,
         "Boxes that repeat another of the same class in the same image were left out. Remove them.",
     ),
     "IMAGES_LEFT_WITHOUT_OBJECT": (
         _WARNING,
-        "Images of which every object was left out are now taken to show none. Correct their "
-        "boxes, or remove the images.",
+        "Images of which every object was left out are now taken to show none. Correct the "
+        "objects, or remove the images.",
     ),
     "IMAGES_IN_SEVERAL_SPLITS": (
         _WARNING,
@@ -92,17 +152,18 @@ OBJECT_FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] =
     "BOXES_SCALED": (
         _WARNING,
         "Images have another size than their annotations say, but the same shape, so that boxes "
-        "were scaled to it. Check some of them.",
+        "and polygons were scaled to it. Check some of them.",
     ),
     "ANNOTATED_SIZE_DIFFERS": (
         _WARNING,
-        "Images have another size than their annotations say, and boxes do not show how to scale "
-        "them, so that they were taken as they are. Check that they belong to these images.",
+        "Images have another size than their annotations say, which does not show how to scale "
+        "boxes and polygons, so that they were taken as they are. Check that they belong to these "
+        "images.",
     ),
     "BOXES_MAYBE_TURNED": (
         _WARNING,
         "Images are stored turned or mirrored, with a note (EXIF) of how to show them, and nothing "
-        "says whether their boxes were drawn before or after that. They were taken to fit the "
+        "says whether their objects were drawn before or after that. They were taken to fit the "
         "upright image. Check some of them.",
     ),
     "CATEGORY_NAMES_REPEATED": (
@@ -118,8 +179,8 @@ OBJECT_FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] =
     ),
     "CLASSES_UNUSED": (
         _WARNING,
-        "Classes that are named, but of which there is no object, were left out. If a model should "
-        "know them, add objects of them.",
+        "Classes that are named, but that no image shows, were left out. If a model should know "
+        "them, add images that show them.",
     ),
     "SPLIT_ENTRIES_MISSING": (
         _WARNING,
@@ -185,10 +246,20 @@ OBJECT_FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] =
         "Objects have an outline, but the area that is given for them is that of their box. Sizes "
         "of objects are those of boxes then.",
     ),
+    "AREAS_NOT_OF_MASKS": (
+        _INFO,
+        "Objects are given an area that is not that of their mask, most often that of their box. "
+        "Sizes of objects are those of masks.",
+    ),
     "BOXES_TURNED": (
         _INFO,
-        "Boxes were drawn on images as they are stored, turned or mirrored, and were turned "
-        "upright with them.",
+        "Boxes and polygons were drawn on images as they are stored, turned or mirrored, and were "
+        "turned upright with them.",
+    ),
+    "OBJECT_MASKS_TURNED": (
+        _INFO,
+        "Masks of objects were drawn on images as they are stored, turned or mirrored, and were "
+        "turned upright with them.",
     ),
     "SPLIT_FILES_IGNORED": (
         _INFO,
@@ -197,7 +268,7 @@ OBJECT_FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] =
     ),
     "ANNOTATION_FILES_IGNORED": (
         _INFO,
-        "JSON files without boxes, such as captions or panoptic segments, were not read; nor were "
-        "key points, if other files have boxes.",
+        "JSON files without boxes or, for masks, outlines, such as captions or panoptic segments, "
+        "were not read; nor were key points, if other files have objects.",
     ),
 }

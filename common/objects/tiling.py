@@ -5,6 +5,7 @@ Shape letters: K objects of an image, P and Q some of them, 4 sides of a box.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,12 +13,12 @@ import torch
 from torchvision.ops import batched_nms
 
 from common.data.transforms import inner_size
-from common.objects.targets import Detections, to_image
+from common.objects.targets import to_image, together
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from common.objects.targets import Bools, Floats
+    from common.objects.targets import Bools, Detections, Floats
     from common.serving.tiles import Tile
 
 MOST_MERGED = 5000
@@ -75,7 +76,13 @@ def merge(
     found = found.pick(kept_K.numpy())
     inner_width, inner_height = inner_size(width, height, size_px)
     scale_4 = np.tile(np.array([inner_width / width, inner_height / height], np.float32), 2)
-    return Detections(found.boxes_K4 * scale_4, found.labels_K, found.scores_K)
+    return _placed(found, found.boxes_K4 * scale_4, found.mask_boxes() * scale_4)
+
+
+def _placed(found: Detections, boxes_K4: Floats, spans_K4: Floats) -> Detections:
+    """Return the same objects with other boxes, and masks, if there are any, in others too."""
+    has_masks = found.masks_KMM is not None
+    return replace(found, boxes_K4=boxes_K4, spans_K4=spans_K4 if has_masks else None)
 
 
 def _in_image(
@@ -95,26 +102,33 @@ def _in_image(
     if tile.ymin + tile.height < height:
         is_cut_K |= ymax_K > tile.height - margin
     corner_4 = np.tile(np.array([tile.xmin, tile.ymin], np.float32), 2)
-    return Detections(found.boxes_K4 + corner_4, found.labels_K, found.scores_K), is_cut_K
+    return _placed(found, found.boxes_K4 + corner_4, found.mask_boxes() + corner_4), is_cut_K
 
 
 def _likeliest(found: Sequence[Detections], is_cut: Sequence[Bools]) -> tuple[Detections, Bools]:
-    together = Detections(
-        np.concatenate([one.boxes_K4 for one in found]),
-        np.concatenate([one.labels_K for one in found]),
-        np.concatenate([one.scores_K for one in found]),
-    )
-    order_K = np.argsort(-together.scores_K, kind="stable")[:MOST_MERGED]
-    return together.pick(order_K), np.concatenate(is_cut)[order_K]
+    scores_K = np.concatenate([one.scores_K for one in found])
+    order_K = np.argsort(-scores_K, kind="stable")[:MOST_MERGED]
+    # Masks are large: those that are not looked at are left out before all are put together.
+    kept_K = np.zeros(len(scores_K), dtype=bool)
+    kept_K[order_K] = True
+    ends = np.cumsum([len(one) for one in found])[:-1]
+    kept = [one.pick(which) for one, which in zip(found, np.split(kept_K, ends), strict=True)]
+    place_K = np.cumsum(kept_K) - 1
+    return together(kept).pick(place_K[order_K]), np.concatenate(is_cut)[order_K]
 
 
 def _covered(found: Detections, is_cut_K: Bools) -> Bools:
-    """Return which boxes are part of a box of their class that no border has cut."""
+    """Return which boxes are part of a box of their class that no border has cut.
+
+    Of an object much larger than a tile, a tile may see a sliver at its border, thinner than the
+    boxes are exact: so the whole is taken to be a pixel larger.
+    """
     whole = found.pick(~is_cut_K)
+    around_Q4 = whole.boxes_K4 + np.array([-1, -1, 1, 1], np.float32)
     covered_K = np.zeros(len(found), dtype=bool)
     cut_P = np.flatnonzero(is_cut_K)
     for rows in np.split(cut_P, range(_ROWS, len(cut_P), _ROWS)):
-        inside_PQ = _fraction_inside(found.boxes_K4[rows], whole.boxes_K4) >= _COVERED
+        inside_PQ = _fraction_inside(found.boxes_K4[rows], around_Q4) >= _COVERED
         inside_PQ &= found.labels_K[rows, None] == whole.labels_K
         inside_PQ &= whole.scores_K >= _AS_LIKELY * found.scores_K[rows, None]
         covered_K[rows] = inside_PQ.any(axis=1)

@@ -6,11 +6,13 @@ height, W width, 3 colours.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from PIL import Image
 
+from common.masks import rle
+from common.masks.drawing import draw_masks
 from common.metrics import figures, plots
 from common.objects.drawing import DrawnBox, draw_boxes
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from common.masks.rle import Rle
     from common.metrics.object_confusion import Verdicts
     from common.training.learner import ImageSource, Sample
 
@@ -28,6 +31,7 @@ SHEET_SIZE = 12
 _COLUMNS = 3
 _SIDE_PX = 400
 _FOUND, _MISSED, _RIGHT, _WRONG = figures.GREEN, figures.ORANGE, figures.BLUE, figures.VERMILION
+_MASK_OPACITY = 0.35
 _LEGEND = (
     "Dashed: true objects, green if found, orange if missed. Solid: predictions, blue if right, "
     "red if not. Grey does not count."
@@ -97,12 +101,18 @@ def _lowest_scores(verdicts: Verdicts) -> NDArray[np.float64]:
 def _drawn(
     image_HW3: NDArray[np.uint8], verdicts: Verdicts, number: int, names: Sequence[str]
 ) -> NDArray[Any]:
-    """Make an image as large as it is shown, and draw truth and predictions on it."""
+    """Make an image as large as it is shown, and draw truth and predictions on it.
+
+    Masks, if those are measured, are drawn where something is wrong: what was missed, and what was
+    predicted; of what is right, the truth would only lie below the prediction.
+    """
     picture = Image.fromarray(image_HW3)
     ratio = _SIDE_PX / max(picture.size)
     size = (max(1, round(picture.width * ratio)), max(1, round(picture.height * ratio)))
     resized_HW3 = np.asarray(picture.resize(size, Image.Resampling.BICUBIC))
     scale_4 = np.tile(np.array(size) / picture.size, 2)
+    masks = sorted(_masks(verdicts, number), key=lambda one: rle.area(one[0]))
+    resized_HW3 = draw_masks(resized_HW3, masks, _MASK_OPACITY)  # the smallest on top
     # What is wrong comes first: its labels have precedence.
     boxes = sorted(_boxes(verdicts, number, names, scale_4), key=lambda one: one[0])
     return draw_boxes(resized_HW3, [box for _, box in boxes])
@@ -136,6 +146,20 @@ def _boxes(
             yield 1, DrawnBox(box, text, _WRONG)
         else:
             yield 4, DrawnBox(box, text, figures.GREY)
+
+
+def _masks(verdicts: Verdicts, number: int) -> Iterator[tuple[Rle, str]]:
+    """Yield the masks of an image to draw, with their colours, if any."""
+    pool = verdicts.pool
+    if pool.masks is None or pool.true_masks is None:
+        return
+    right_D, missed_G = verdicts.right_D, verdicts.missed_G
+    for index in _range(pool.image_D, number):
+        if verdicts.counted_D[index]:
+            yield cast("Rle", pool.masks[index]), _RIGHT if right_D[index] else _WRONG
+    for index in _range(pool.true_image_G, number):
+        if missed_G[index]:
+            yield cast("Rle", pool.true_masks[index]), _MISSED
 
 
 def _range(image_K: Ints, number: int) -> range:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nocode.vision.v1.model_pb2 import Model
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_LONGEST_WARM_UP_S = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -94,10 +95,15 @@ class Network:
         return transforms.resize(pixels_HW3[rows, columns], self.model.preprocessing)
 
     def warm_up(self, batch_size: int) -> None:
-        """Run it, so that the first call is as fast as any, and its times are known."""
+        """Run it, so that the first call is as fast as any, and its times are known.
+
+        A batch that will take long is left out: whoever waits for the model waits for this.
+        """
         size_px = self.model.preprocessing.image_size_px
         blank_3SS = torch.zeros((size_px, size_px, 3), dtype=torch.uint8).permute(2, 0, 1)
         for size in (1, 1, batch_size):
+            if self.times.expected(size) > _LONGEST_WARM_UP_S:
+                break
             started = time.monotonic()
             self.forward([blank_3SS] * size)
             self.times.note(size, time.monotonic() - started)

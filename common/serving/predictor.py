@@ -52,6 +52,7 @@ _CPU_QUEUED_BATCHES, _GPU_QUEUED_BATCHES = 2, 4  # what waits for more of them i
 _MAX_DECODE_THREADS = 8
 _FETCH_THREADS = 4
 _DRAW_THREADS = 2
+_SHAPE_THREADS = 2  # that make slow answers of what the network said
 # Calls whose images are cut into tiles: each holds a decoded image, and so many batches of tiles.
 _TILED_CALLS = 4
 _TILED_BATCHES = 2
@@ -110,6 +111,7 @@ class Predictor:
         )
         self._decoders = Workers(threads + 1, "decode")  # one of them runs the network
         self._answerer = Workers(1, "answer")
+        self._shapers = Workers(_SHAPE_THREADS, "shape", queue_size=self._batch_size)
         self._fetchers = Workers(_FETCH_THREADS, "fetch")
         self._painters = Workers(_DRAW_THREADS, "draw", queue_size=queue_size)
         self._unready_images, self._most_unready = 0, _UNREADY * queue_size
@@ -207,7 +209,13 @@ class Predictor:
     async def close(self) -> None:
         """Finish what was admitted, and end the threads."""
         await asyncio.to_thread(self._batcher.close)
-        for pool in (self._decoders, self._fetchers, self._answerer, self._painters):
+        for pool in (
+            self._decoders,
+            self._fetchers,
+            self._answerer,
+            self._shapers,
+            self._painters,
+        ):
             await asyncio.to_thread(pool.close)
 
     def _pin(self, name: str) -> Entry | None:
@@ -313,9 +321,13 @@ class Predictor:
             call, index, prepared = item.tag
             if batch.error:
                 self._mailbox.post(call.fail, batch.error)
-            else:
-                timing = call.timing(item, batch)
-                self._reply(call, index, output, prepared.width, prepared.height, timing)
+                continue
+            timing = call.timing(item, batch)
+            reply = (call, index, output, prepared.width, prepared.height, timing)
+            is_slow = call.ticket.network.learner.slow_answers
+            # Those that find no room there hold up the network, as they should.
+            if not (is_slow and self._shapers.submit(self._reply, *reply)):
+                self._reply(*reply)
 
     def _reply(
         self, call: Call, index: int, output: Output, width: int, height: int, timing: Timing

@@ -114,6 +114,9 @@ class Learner(ABC):
     tolerance: ClassVar[float] = 0.01
     """How large `difference` may be for answers to count as equal."""
 
+    slow_answers: ClassVar[bool] = False
+    """Whether `predict` takes so long, for a large image, that other threads should do it."""
+
     tiles: ClassVar[bool] = False
     """Whether `merge` is there, so that large images may be cut into tiles."""
 
@@ -174,20 +177,41 @@ class Learner(ABC):
     def forward(self, model: nn.Module, images_N3HW: Tensor) -> list[Output]:
         """Run the network, in evaluation mode and without gradient, and take the answer apart."""
 
+    def digest(self, output: Output, target: Target, class_count: int) -> Any:
+        """Return what `validate` and `calibrate` need of an output, made as soon as it is there.
+
+        For tasks whose outputs are too large to be kept for all validation images.
+        """
+        del target, class_count
+        return output
+
+    def condense(self, output: Output, model: model_pb2.Model, width: int, height: int) -> Output:
+        """Return what `measure` needs of an output for an image of (width, height) pixels.
+
+        For tasks whose outputs are too large to be kept for all images of an evaluation.
+        """
+        del model, width, height
+        return output
+
     @abstractmethod
     def validate(
-        self, outputs: Sequence[Output], targets: Sequence[Target], class_count: int
+        self, outputs: Sequence[Any], targets: Sequence[Target], class_count: int
     ) -> dict[str, float]:
         """Return the validation metrics of an epoch, `best_metric` and `tie_break` among them.
 
         One that is no finite number ends the training.
+
+        Args:
+            outputs: What `digest` made of them.
+            targets: One for each.
+            class_count: Number of classes.
         """
 
     @abstractmethod
     def calibrate(
-        self, outputs: Sequence[Output], targets: Sequence[Target], class_count: int
+        self, outputs: Sequence[Any], targets: Sequence[Target], class_count: int
     ) -> Calibration:
-        """Fit what turns outputs into honest scores, on the validation images."""
+        """Fit what turns outputs into honest scores, on the validation images; see `validate`."""
 
     @abstractmethod
     def measure(

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from common.training.batches import Batch, Subset
     from common.training.checkpoints import Checkpoints
     from common.training.distributed import Ranks
-    from common.training.learner import Learner, Output
+    from common.training.learner import Learner
     from common.training.precision import Precision
     from nocode.vision.v1.model_pb2 import Preprocessing
     from nocode.vision.v1.pipeline_pb2 import TrainingConfig
@@ -323,13 +323,16 @@ class Trainer:
         model = self._kept()
         self._ranks.broadcast(model.buffers())
         model.eval()
-        outputs: list[Output] = []
+        outputs: list[Any] = []
+        class_count = self._training.class_count
         size = max(1, self._config.batch_size // (self._parts.count * self._ranks.count))
         with torch.inference_mode(), self._training.precision.autocast(self._ranks.device):
             for batch in self._batches.plain(val, size):
-                outputs += self._learner.forward(model, self._batches.ready(batch.images_N3HW))
+                answers = self._learner.forward(model, self._batches.ready(batch.images_N3HW))
+                pairs = zip(answers, batch.targets, strict=True)
+                outputs += [self._learner.digest(*pair, class_count) for pair in pairs]
         outputs = self._ranks.gather(outputs)
-        metrics = self._learner.validate(outputs, val.targets, self._training.class_count)
+        metrics = self._learner.validate(outputs, val.targets, class_count)
         for name, value in metrics.items():
             if not math.isfinite(value):
                 raise self._diverged(f"The metric {name} became {value}", epoch, self._steps)

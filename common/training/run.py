@@ -8,7 +8,7 @@ import os
 # long. Read once, when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from common.jobs.context import JobContext
-    from common.training.learner import Output
     from common.training.loop import Fitted
     from common.training.setup import Setup
 
@@ -129,8 +128,10 @@ def _calibrate(setup: Setup, network: nn.Module) -> Calibration:
     batches = Batches(
         training.learner, training.config, training.preprocessing, training.architecture, ranks
     )
-    outputs: list[Output] = []
+    outputs: list[Any] = []
     # Not those of training, which in fp32 need more memory and may have been computed in parts.
     for batch in batches.plain(training.val, BATCH_SIZE):
-        outputs += training.learner.forward(network, batches.ready(batch.images_N3HW))
+        answers = training.learner.forward(network, batches.ready(batch.images_N3HW))
+        pairs = zip(answers, batch.targets, strict=True)
+        outputs += [training.learner.digest(*pair, training.class_count) for pair in pairs]
     return training.learner.calibrate(outputs, training.val.targets, training.class_count)

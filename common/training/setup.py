@@ -236,8 +236,8 @@ def _subsets(
             _note(context, "IMAGES_NOT_CACHED", count=len(chosen))
         before += len(part)
         targets = [
-            learner.target(e.annotation, e.width, e.height, preprocessing.image_size_px)
-            for e in chosen
+            learner.target(annotation, e.width, e.height, preprocessing.image_size_px)
+            for e, annotation in zip(chosen, reader.annotations(chosen), strict=True)
         ]
         subsets.append(Subset(images, list(part), targets))
     return subsets

@@ -20,21 +20,20 @@ Shape letters: N images, 3 colours, H height, W width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
-from common.data.transforms import LETTERBOX_GREY
-from common.objects.augmentation import STRENGTHS, Strength, draw
-from common.objects.targets import Truth
+from common.objects.augmentation import STRENGTHS, Strength, canvases, draw
+from common.objects.targets import together
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
+    from common.objects.targets import Truth
     from common.training.learner import Phase
 
 MOSAIC_ARCHITECTURES = frozenset({"yolox_nano", "yolox_tiny", "yolox_s"})
@@ -96,7 +95,7 @@ def augment(
     count, _, height, width = images_N3HW.shape
     mosaic = _mosaic(phase) if count > 1 else None
     whole = (0, 0, width, height)
-    varied_N3HW, moved = _canvases(count, height, width), []
+    varied_N3HW, moved = canvases(count, height, width), []
     for index, generator in enumerate(generators):
         canvas_3HW = varied_N3HW[index]
         if mosaic is None or not _happens(mosaic.probability, generator):
@@ -106,10 +105,10 @@ def augment(
             tile = replace(strength, zoom=mosaic.zoom, crop=0.0)
             found = _draw_mosaic(canvas_3HW, images_N3HW, truths, [index, *three], tile, generator)
             if _happens(mosaic.mixup, generator):
-                over_3HW = _canvases(1, height, width)[0]
+                over_3HW = canvases(1, height, width)[0]
                 more = draw(over_3HW, whole, images_N3HW[fifth], truths[fifth], strength, generator)
                 canvas_3HW.copy_((canvas_3HW.short() + over_3HW + 1) >> 1)
-                found = _together([found, more])
+                found = together([found, more])
         moved.append(found)
     return varied_N3HW, moved
 
@@ -122,12 +121,6 @@ def _mosaic(phase: Phase) -> Mosaic | None:
     if mosaic is not None and phase.architecture not in MIXUP_ARCHITECTURES:
         return replace(mosaic, mixup=0.0)
     return mosaic
-
-
-def _canvases(count: int, height: int, width: int) -> Tensor:
-    return torch.full((count, height, width, 3), LETTERBOX_GREY, dtype=torch.uint8).permute(
-        0, 3, 1, 2
-    )
 
 
 def _happens(probability: float, generator: torch.Generator) -> bool:
@@ -148,7 +141,7 @@ def _draw_mosaic(
     across, down = (0.25 + 0.5 * torch.rand(2, generator=generator)).tolist()
     x, y = round(across * width), round(down * height)
     rooms = [(0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height)]
-    return _together(
+    return together(
         [
             draw(canvas_3HW, room, images_N3HW[index], truths[index], strength, generator)
             for room, index in zip(rooms, chosen, strict=True)
@@ -160,9 +153,3 @@ def _others(index: int, count: int, generator: torch.Generator) -> list[int]:
     """Choose four other images of a batch of at least two; one may be chosen more than once."""
     steps = torch.randint(1, count, (4,), generator=generator).tolist()
     return [(index + step) % count for step in steps]
-
-
-def _together(truths: Sequence[Truth]) -> Truth:
-    return Truth(
-        *(np.concatenate([getattr(one, field.name) for one in truths]) for field in fields(Truth))
-    )

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from common.errors import Internal
 from common.objects import evaluation, targets
 from common.objects.worst import worst_images
-from common.reasons import Reason
 from common.training.learner import Measurement
 from nocode.vision.v1 import evaluation_pb2
 
@@ -35,7 +31,7 @@ def measure(
     Raises:
         Internal: The network gave something else than finite numbers.
     """
-    _check_finite(samples)
+    evaluation.check_finite(samples, [sample.output.is_finite for sample in samples])
     classes = list(model.classes)
     size_px = model.preprocessing.image_size_px
     truths = [targets.truth(sample.annotation) for sample in samples]
@@ -53,19 +49,3 @@ def measure(
         ],
         rows=evaluation.rows(samples, detections, classes),
     )
-
-
-def _check_finite(samples: Sequence[Sample]) -> None:
-    bad = [
-        sample.file
-        for sample in samples
-        if not np.isfinite(sample.output.boxes_K4).all()
-        or not np.isfinite(sample.output.scores_K).all()
-    ]
-    if bad:
-        raise Internal(
-            Reason.DIVERGED,
-            f"The model's answer for {len(bad)} of {len(samples)} images, e.g. {bad[0]}, is not "
-            "finite. Train it again, with a lower learning rate.",
-            example=bad[0],
-        )

@@ -18,8 +18,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.retinanet import RetinaNet
 from torchvision.models.detection.ssd import SSD
 
-from common.errors import Unsupported
-from common.reasons import Reason
+from common.objects.two_stages import not_exportable
 
 if TYPE_CHECKING:
     from nocode.vision.v1 import model_pb2
@@ -39,13 +38,8 @@ def exportable(network: nn.Module, model: model_pb2.Model) -> tuple[nn.Module, t
         return _Raw(network), OUTPUTS
     if isinstance(network, (SSD, RetinaNet)):
         return _Anchored(network, model.preprocessing.image_size_px), OUTPUTS
-    raise Unsupported(
-        Reason.OPTION_UNSUPPORTED,
-        f"{model.architecture} cannot be written as onnx: it looks at regions that it proposes "
-        "itself, as many as it finds in an image. Export it as safetensors, or train another "
-        "architecture, such as an SSD, a RetinaNet or a YOLOX.",
-        field="format",
-        architecture=model.architecture,
+    raise not_exportable(
+        model, instead=", or train another architecture, such as an SSD, a RetinaNet or a YOLOX"
     )
 
 

@@ -1,4 +1,4 @@
-"""COCO JSON: one or several files beside the images, each with a list of boxes.
+"""COCO JSON: one or several files beside the images, each with a list of objects.
 
     annotations/instances_train2017.json        train/_annotations.coco.json
     annotations/instances_val2017.json          train/1.jpg
@@ -23,7 +23,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from common.data.formats import Format, Reading, check_class_count
-from common.data.formats.coco_file import CocoFile, Kind, kind_of, read_file
+from common.data.formats.coco_file import CocoFile, read_file
+from common.data.formats.coco_kinds import Kind, kind_of
 from common.data.formats.finding_files import Finder
 from common.data.formats.json_parts import JsonError, parts
 from common.data.formats.listing import Listing
@@ -49,23 +50,32 @@ class Coco(Format):
 
     name = "coco"
     description = (
-        "COCO .json files with the lists images, annotations (with bbox) and categories, beside "
-        "the images"
+        "COCO .json files with the lists images, annotations (with bbox; for masks, with "
+        "segmentation) and categories, beside the images"
     )
+
+    def __init__(self, *, outlines: bool = False) -> None:
+        """Read boxes alone, or outlines too.
+
+        Args:
+            outlines: Files in which no object has an outline are none of the format then.
+        """
+        self._outlines = outlines
+        self._wanted = "outlines" if outlines else "boxes"
 
     def detect(self, tree: Tree) -> str | None:
         """Say so if a file has the lists."""
         for path in _json_paths(tree):
-            kind = kind_of(tree, path)
-            if kind in {Kind.BOXES, Kind.KEYPOINTS}:
-                return f"{path} lists images and boxes"
+            kind = kind_of(tree, path, outlines=self._outlines)
+            if kind in {Kind.OBJECTS, Kind.KEYPOINTS}:
+                return f"{path} lists images and {self._wanted}"
             if kind == Kind.BROKEN:
-                return f"{path} seems to list images and boxes"
+                return f"{path} seems to list images and {self._wanted}"
         return None
 
     def read(self, tree: Tree, report: Report, *, max_records: int) -> Reading:
         """Give every image that a file lists its objects."""
-        kinds = {path: kind_of(tree, path) for path in _json_paths(tree)}
+        kinds = {path: kind_of(tree, path, outlines=self._outlines) for path in _json_paths(tree)}
         files = self._read_files(tree, kinds, report, max_records)
         classes = _classes(files, report)
         index_of = {name: index for index, name in enumerate(classes)}
@@ -110,8 +120,8 @@ class Coco(Format):
     def _read_files(
         self, tree: Tree, kinds: dict[str, Kind], report: Report, max_records: int
     ) -> list[CocoFile]:
-        wanted = {Kind.BOXES, Kind.BROKEN}
-        if Kind.BOXES not in kinds.values():
+        wanted = {Kind.OBJECTS, Kind.BROKEN}
+        if Kind.OBJECTS not in kinds.values():
             wanted.add(Kind.KEYPOINTS)
         files: list[CocoFile] = []
         broken = []
@@ -120,9 +130,15 @@ class Coco(Format):
                 report.add("ANNOTATION_FILES_IGNORED", path)
                 continue
             _check_size(tree, path)
-            count = sum(len(image.objects) for file in files for image in file.images.values())
             try:
-                file = read_file(tree, path, report, max_images=max_records, object_count=count)
+                file = read_file(
+                    tree,
+                    path,
+                    report,
+                    max_images=max_records,
+                    before=files,
+                    outlines=self._outlines,
+                )
             except JsonError as error:
                 broken.append(f"{path}: {error}")
             else:
@@ -132,7 +148,7 @@ class Coco(Format):
                 Reason.DATASET_INVALID,
                 f"The annotation file {broken[0]}. Export it anew."
                 if broken
-                else f"There is no COCO file with boxes in the archive, which has "
+                else f"There is no COCO file with {self._wanted} in the archive, which has "
                 f"{tree.describe()}. The format {self.name} needs {self.description}.",
             )
         report.add("ANNOTATION_FILES_UNREADABLE", broken)
@@ -148,7 +164,7 @@ def _check_size(tree: Tree, path: str) -> None:
         raise InvalidInput(
             Reason.DATASET_INVALID,
             f"{path} has {tree.size(path)} bytes; an annotation file may have {MAX_JSON_BYTES}. "
-            "Split it in several files, or leave out the outlines of objects.",
+            "Split it in several files, or leave out outlines of objects where no mask is needed.",
             maximum=MAX_JSON_BYTES,
         )
 

@@ -1,9 +1,8 @@
-"""One COCO JSON file: its images, its categories, and the objects with their boxes."""
+"""One COCO JSON file: its images, its categories, and the objects with boxes and outlines."""
 
 from __future__ import annotations
 
-import enum
-import re
+import math
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -13,75 +12,25 @@ from common.data.formats import coco_outlines, tables
 from common.data.formats.finding_files import split_in
 from common.data.formats.json_parts import JsonError, parts
 from common.names import shorten
-from common.objects.drafts import DraftObject, check_object_count
+from common.objects.drafts import DraftObject, check_object_count, check_outline_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from common.data.findings import Report
     from common.data.manifest import Subset
     from common.data.tree import Tree
+    from common.masks.outlines import Outline
     from common.objects.annotation import Box
 
 Id = int | str
 """Of an image or a category; a text of digits is the same as their number."""
 
-# What kind a file is of is seen from so many annotations.
-_SAMPLE = 50
-_LISTS = re.compile(rb'[^\[{]*\{.*"(images|annotations|categories)"\s*:\s*\[', re.DOTALL)
 _LARGEST_SIDE = 1 << 20
+_NOWHERE = (math.nan, math.nan, math.nan, math.nan)
 # Areas this close are the same but for rounding; an outline this much smaller than its box is not.
 _SAME_AREA = 1e-3
 _SMALLER = 0.95
-
-
-class Kind(enum.Enum):
-    """What a JSON file is about."""
-
-    BOXES = enum.auto()
-    KEYPOINTS = enum.auto()
-    """Key points of objects, and their boxes."""
-    PANOPTIC = enum.auto()
-    """Segments of whole images, drawn in files of their own."""
-    OTHER = enum.auto()
-    BROKEN = enum.auto()
-    """It was meant to be about objects, but is no JSON."""
-
-
-def kind_of(tree: Tree, path: str) -> Kind:
-    """Look into a file as far as needed to tell what it is about."""
-    looked = 0
-    listed = set()
-    try:
-        for part in parts(tree, path):
-            if part.place is None:
-                continue
-            if part.place >= 0 and part.key != "annotations":
-                listed.add(part.key)
-            elif isinstance(part.value, dict):
-                kind = _kind(part.value)
-                looked += 1
-                if kind != Kind.OTHER or looked == _SAMPLE:
-                    return kind
-            elif part.place < 0:
-                listed.add(part.key)
-    except JsonError:
-        with tree.open(path) as file:
-            start = file.read(1 << 20)
-        return Kind.BROKEN if _LISTS.match(start) else Kind.OTHER
-    # Perhaps none of the images shows an object.
-    empty = not looked and {"images", "annotations", "categories"} <= listed
-    return Kind.BOXES if empty else Kind.OTHER
-
-
-def _kind(annotation: dict[str, Any]) -> Kind:
-    if "segments_info" in annotation:
-        return Kind.PANOPTIC
-    if not {"image_id", "category_id"} <= annotation.keys():
-        return Kind.OTHER
-    if not {"bbox", "segmentation"} & annotation.keys():
-        return Kind.OTHER
-    return Kind.KEYPOINTS if "keypoints" in annotation else Kind.BOXES
 
 
 @dataclass(slots=True)
@@ -114,6 +63,7 @@ class CocoFile:
         images: By id.
         shared: What images are called that share their id with another; they are not in `images`.
         category_ids: Of objects, each at the place that is its objects' label.
+        outline_bytes: What the outlines take in memory, about.
     """
 
     path: str
@@ -122,6 +72,7 @@ class CocoFile:
     images: dict[Id, Image]
     shared: list[str]
     category_ids: list[Id | None]
+    outline_bytes: int = 0
 
     def label(self, index_of: Mapping[str, int], report: Report) -> None:
         """Turn labels into indices of classes; leave out objects whose category has no name."""
@@ -150,7 +101,13 @@ class CocoFile:
 
 
 def read_file(
-    tree: Tree, path: str, report: Report, *, max_images: int, object_count: int
+    tree: Tree,
+    path: str,
+    report: Report,
+    *,
+    max_images: int,
+    before: Sequence[CocoFile] = (),
+    outlines: bool = False,
 ) -> CocoFile:
     """Read a file; report what is odd about it.
 
@@ -159,13 +116,14 @@ def read_file(
         path: Its path.
         report: Told.
         max_images: How many images a file may list.
-        object_count: How many objects were read from other files.
+        before: The files that were read already, whose objects count to the most that may be.
+        outlines: Whether to keep those of objects, and not only boxes.
 
     Raises:
         JsonError: It cannot be read.
-        InvalidInput: It lists too many images or objects.
+        InvalidInput: It lists too many images or objects, or too long outlines.
     """
-    reader = _Reader(path, report, max_images, object_count)
+    reader = _Reader(path, report, max_images, before, outlines=outlines)
     listed = set()
     for key, place, value in parts(tree, path):
         listed.add(key)
@@ -186,11 +144,24 @@ def read_file(
 class _Reader:
     """Takes in the lists of a file, in whatever order they come."""
 
-    def __init__(self, path: str, report: Report, max_images: int, object_count: int) -> None:
+    def __init__(
+        self,
+        path: str,
+        report: Report,
+        max_images: int,
+        before: Sequence[CocoFile],
+        *,
+        outlines: bool,
+    ) -> None:
         self._path = path
         self._report = report
         self._max_images = max_images
-        self._object_count = object_count
+        self._object_count = sum(
+            len(image.objects) for file in before for image in file.images.values()
+        )
+        self._outlines = outlines
+        self._bytes_before = sum(file.outline_bytes for file in before)
+        self._outline_bytes = 0
         self._images: dict[Id, Image] = {}
         self._shared: dict[Id, list[str]] = {}
         self._categories: dict[Id, str] = {}
@@ -262,29 +233,49 @@ class _Reader:
             where = f"{self._path}, {where}: without image_id"
             self._report.add("ANNOTATIONS_WITHOUT_IMAGE", where)
             return
-        outline = value.get("segmentation")
-        box = _box(value.get("bbox")) or coco_outlines.bounds(outline)
-        if box is None:
+        try:
+            box, outline = self._shape(value)
+        except coco_outlines.OutlineError as error:
+            self._report.add("OUTLINES_UNREADABLE", f"{self._path}, {where}: {error}")
+            self._dropped[image] += 1
+            return
+        if box is None and not self._outlines:
             self._report.add("BOXES_UNREADABLE", f"{self._path}, {where}")
             self._dropped[image] += 1
             return
         self._object_count += 1
         check_object_count(self._object_count, f"{self._path}, {where}")
+        if outline is not None:
+            self._outline_bytes += outline.byte_count
+            held = self._bytes_before + self._outline_bytes
+            check_outline_bytes(held, f"{self._path}, {where}")
         area = coco_outlines.number(value.get("area"))
-        if area is not None and _is_of_box(area, box, outline):
+        if not self._outlines and box and _is_of_box(area, box, value.get("segmentation")):
             self._report.add("AREAS_OF_BOXES", f"{self._path}, {where}")
         category = _id(value.get("category_id"))
         self._objects[image].append(
             DraftObject(
                 label=self._category_ids.setdefault(category, len(self._category_ids)),
-                box=box,
+                box=box or _NOWHERE,
                 where=where,
                 crowd=_flag(value.get("iscrowd")),
                 difficult=_flag(value.get("difficult")) or _flag(value.get("ignore")),
                 truncated=_flag(value.get("truncated")),
                 area=area,
+                outline=outline,
+                boxed=_box(value.get("bbox")) is not None,
             )
         )
+
+    def _shape(self, value: dict[str, Any]) -> tuple[Box | None, Outline | None]:
+        """Return the box of an object, that of the outline if it has none, and the outline."""
+        box, drawn = _box(value.get("bbox")), value.get("segmentation")
+        if not self._outlines:
+            return box or coco_outlines.bounds(drawn), None
+        outline = coco_outlines.read(drawn)
+        if box is None and outline is not None:
+            box = outline.bounds()
+        return box, outline
 
     def finish(self) -> CocoFile:
         """Give each object to its image."""
@@ -310,6 +301,7 @@ class _Reader:
             self._images,
             [name for names in self._shared.values() for name in names],
             list(self._category_ids),
+            self._outline_bytes,
         )
 
 
@@ -350,10 +342,10 @@ def _box(value: Any) -> Box | None:
     return x, y, x + width, y + height
 
 
-def _is_of_box(area: float, box: Box, outline: Any) -> bool:
+def _is_of_box(area: float | None, box: Box, outline: Any) -> bool:
     """Whether an area is that of the box although a polygon says that the object has a smaller."""
     of_box = (box[2] - box[0]) * (box[3] - box[1])
-    if not abs(area - of_box) <= _SAME_AREA * of_box:
+    if area is None or not abs(area - of_box) <= _SAME_AREA * of_box:
         return False
     of_polygon = coco_outlines.polygon_area(outline)
     return of_polygon is not None and of_polygon < _SMALLER * of_box

@@ -1,19 +1,35 @@
 """Outlines of objects as COCO writes them: polygons, or runs of pixels.
 
-Runs (RLE) count pixels down the columns of the image, first those that are not the object's, then
-those that are, and so on by turns. They are a list, or a text of 6-bit letters.
+A polygon is a list of x and y, by turns; an object has one or several. Runs (RLE) count pixels down
+the columns of the image, and are a list, or a text of 6-bit letters.
+
+Shape letters: N numbers of a polygon.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from common.masks import rle
+from common.masks.outlines import Outline, polygon
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from numpy.typing import NDArray
 
     from common.objects.annotation import Box
+
+    Numbers = NDArray[np.float64]
+
+# Of runs; larger images are refused anyway, unless the operator allows them.
+_MOST_PIXELS = 1 << 26
+_PLAIN = frozenset({int, float})
+
+
+class OutlineError(ValueError):
+    """An outline that cannot be read; the message says why."""
 
 
 def number(value: Any) -> float | None:
@@ -28,103 +44,96 @@ def number(value: Any) -> float | None:
         return None
 
 
+def read(segmentation: Any) -> Outline | None:
+    """Return an outline of either kind, mistakes included; None if there is none.
+
+    Raises:
+        OutlineError: It is none of either kind.
+    """
+    if not segmentation:
+        return None
+    if isinstance(segmentation, dict):
+        return Outline(rle=_mask(segmentation))
+    found = tuple(polygon(numbers_N) for numbers_N in _polygons(segmentation))
+    return Outline(found) if any(map(len, found)) else None
+
+
 def bounds(segmentation: Any) -> Box | None:
     """Return the box around an outline of either kind; None if it cannot be read."""
-    if isinstance(segmentation, dict):
-        return _bounds_of_runs(segmentation)
-    polygons = _polygons(segmentation)
-    if not polygons:
+    try:
+        if isinstance(segmentation, dict):
+            return rle.bounds(_mask(segmentation))
+        polygons = _polygons(segmentation)
+    except OutlineError:
         return None
-    across = [x for polygon in polygons for x in polygon[0::2]]
-    down = [y for polygon in polygons for y in polygon[1::2]]
-    return min(across), min(down), max(across), max(down)
+    if not polygons or any(len(numbers_N) < 6 for numbers_N in polygons):
+        return None
+    numbers_N = np.concatenate(polygons)
+    across, down = numbers_N[0::2], numbers_N[1::2]
+    return float(across.min()), float(down.min()), float(across.max()), float(down.max())
 
 
 def polygon_area(segmentation: Any) -> float | None:
     """Return the area of polygons, counted twice where they overlap; None if there are none."""
-    polygons = _polygons(segmentation)
-    if not polygons:
+    try:
+        polygons = [] if isinstance(segmentation, dict) else _polygons(segmentation)
+    except OutlineError:
         return None
-    return sum(map(_area, polygons))
+    if not polygons or any(len(numbers_N) < 6 for numbers_N in polygons):
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        return sum(map(_area, polygons))
 
 
-def _polygons(segmentation: Any) -> list[list[float]]:
-    """Return the coordinates x, y, x, y, … of each polygon; none if one cannot be read."""
-    if not isinstance(segmentation, list) or not segmentation:
+def _polygons(segmentation: Any) -> list[Numbers]:
+    """Return the coordinates x, y, x, y, … of each polygon."""
+    if not isinstance(segmentation, list):
+        raise OutlineError("it is neither a list of polygons nor runs of pixels")
+    if not segmentation:
         return []
     nested = segmentation if isinstance(segmentation[0], list) else [segmentation]
-    polygons = []
-    for polygon in nested:
-        if not isinstance(polygon, list):
-            return []
-        sides = [side for value in polygon if (side := number(value)) is not None]
-        if len(sides) != len(polygon) or len(sides) < 6 or len(sides) % 2:
-            return []
-        polygons.append(sides)
-    return polygons
+    return [_numbers(one) for one in nested]
 
 
-def _area(polygon: list[float]) -> float:
-    across, down = polygon[0::2], polygon[1::2]
-    return (
-        abs(
-            sum(
-                across[place - 1] * down[place] - across[place] * down[place - 1]
-                for place in range(len(across))
-            )
-        )
-        / 2
-    )
+def _numbers(one: Any) -> Numbers:
+    if not isinstance(one, list):
+        raise OutlineError("a polygon is no list of numbers")
+    if len(one) % 2:
+        raise OutlineError(f"a polygon has {len(one)} numbers, so that a point lacks its y")
+    if not _PLAIN.issuperset(map(type, one)):
+        meant = [side for value in one if (side := number(value)) is not None]
+        if len(meant) != len(one):
+            raise OutlineError("a polygon has something in it that is no number")
+        one = meant
+    try:
+        return np.array(one, np.float64)
+    except OverflowError:
+        return np.array([number(value) for value in one], np.float64)
 
 
-def _bounds_of_runs(segmentation: dict[str, Any]) -> Box | None:
+def _area(numbers_N: Numbers) -> float:
+    across, down = numbers_N[0::2], numbers_N[1::2]
+    return float(abs(np.sum(np.roll(across, 1) * down - across * np.roll(down, 1)))) / 2
+
+
+def _mask(segmentation: dict[str, Any]) -> rle.Rle:
     counts, size = segmentation.get("counts"), segmentation.get("size")
-    if not isinstance(size, list) or len(size) != 2:
-        return None
+    if (
+        not isinstance(size, list)
+        or len(size) != 2
+        or not all(type(side) is int and side > 0 for side in size)
+    ):
+        raise OutlineError("runs of pixels without the height and width of their image")
     height, width = size
-    if not all(type(side) is int and 0 < side < 1 << 20 for side in size):
-        return None
-    if isinstance(counts, str):
-        counts = list(_decoded(counts))
-    if not isinstance(counts, list) or not all(type(run) is int and run >= 0 for run in counts):
-        return None
-    left, upper, right, lower = width, height, 0, 0
-    end = 0
-    for place, run in enumerate(counts):
-        start, end = end, end + run
-        if place % 2 == 0 or run == 0:
-            continue
-        first, last = start // height, (end - 1) // height
-        left, right = min(left, first), max(right, last + 1)
-        if first == last:
-            upper, lower = min(upper, start % height), max(lower, (end - 1) % height + 1)
-        else:  # from the bottom of one column on to the top of the next
-            upper, lower = 0, height
-    if right == 0 or end > width * height:
-        return None
-    return float(left), float(upper), float(right), float(lower)
-
-
-def _decoded(text: str) -> Iterator[int]:
-    """Yield the runs of a text: 5 bits a letter, low ones first, the sixth says that more follow.
-
-    From the fourth on, it is the difference to the run two before that is written.
-    """
-    before = [0, 0, 0]
-    letters = iter(text)
-    for place in itertools.count():
-        run = shift = 0
-        for letter in letters:
-            bits = ord(letter) - 48
-            run |= (bits & 31) << shift
-            shift += 5
-            if not bits & 32 or shift > 60:
-                if bits & 16:
-                    run -= 1 << shift
-                break
-        else:
-            return
-        if place > 2:
-            run += before[-2]
-        before = [*before[1:], run]
-        yield run
+    if height * width > _MOST_PIXELS:
+        raise OutlineError(f"runs of pixels of an image of more than {_MOST_PIXELS} pixels")
+    try:
+        if isinstance(counts, str) and counts.isascii():
+            return rle.from_text(counts, height, width)
+        if isinstance(counts, list) and all(
+            type(run) is int and run <= _MOST_PIXELS for run in counts
+        ):
+            return rle.from_runs(counts, height, width)
+    except rle.RleError as error:
+        raise OutlineError(str(error)) from error
+    raise OutlineError("its counts are neither a text of ASCII nor a list of whole numbers")

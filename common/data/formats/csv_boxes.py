@@ -27,7 +27,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common.data.formats import Format, Reading, check_class_count, tables
 from common.data.formats.coco_outlines import number
@@ -259,7 +259,7 @@ class _Reader:
             check_object_count(self._object_count, where)
             index = self._labels.setdefault(label, len(self._labels))
             check_class_count(len(self._labels), where)
-            marks = {name: _is_true(row[at]) for name, at in table.marks.items()}
+            marks: dict[str, Any] = {name: _is_true(row[at]) for name, at in table.marks.items()}
             return DraftObject(index, box, f"row {row_number}", **marks)
         draft.dropped += 1
         return None

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from common.objects.annotation import Box
     from common.objects.drafts import Draft, DraftObject
 
+    Key = tuple[int, Box, bool, int]
+
 
 class Listing:
     """The drafts of images by their paths."""
@@ -27,7 +29,7 @@ class Listing:
         self._max_images = max_images
         self._records: dict[str, Record] = {}
         # What makes the objects of images differ, for those that are listed more than once.
-        self._keys: dict[str, set[tuple[int, Box, bool]]] = {}
+        self._keys: dict[str, set[Key]] = {}
 
     def __contains__(self, file: str) -> bool:
         return file in self._records
@@ -92,8 +94,7 @@ class Listing:
         keys = set()
         for one in other.objects:
             if not draft.normalized:
-                xmin, ymin, xmax, ymax = one.box
-                one.box = (xmin * across, ymin * down, xmax * across, ymax * down)
+                one.scale(across, down)
             key = _key(one)
             keys.add(key)
             if key in have:
@@ -107,8 +108,8 @@ class Listing:
         self._keys[file] = have
 
 
-def _key(one: DraftObject) -> tuple[int, Box, bool]:
-    return one.label, one.box, one.crowd
+def _key(one: DraftObject) -> Key:
+    return one.label, one.box, one.crowd, one.outline.key if one.outline else 0
 
 
 def _ratio(first: int, second: int) -> float:

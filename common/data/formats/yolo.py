@@ -4,9 +4,9 @@
                                     labels/train/1.txt      train/labels/1.txt
 
 Numbers are fractions of the image's sides. A sixth number, as programs that label by a model
-write, is how sure it was, and is not used. Lines with more numbers are outlines, x and y in turn,
-of which the box around is taken. An image that shows no object has a text without a line; an
-image without a text is unlabeled, which is not the same.
+write, is how sure it was, and is not used. Lines with more numbers are outlines, x and y in turn;
+where only boxes are wanted, the one around is taken. An image that shows no object has a text
+without a line; an image without a text is unlabeled, which is not the same.
 
 The classes are named by a YAML file (see `yolo_config`), in the order of their numbers, or by a
 text with a name a line; if nothing names them, they are called by their numbers.
@@ -19,6 +19,7 @@ from collections import Counter, defaultdict
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from common.data.findings import Report
 from common.data.formats import Format, Reading, Record, check_class_count
 from common.data.formats.pairing import (
     Images,
@@ -33,15 +34,21 @@ from common.data.formats.pairing import (
 from common.data.formats.yolo_config import Config, Configs, Splits, is_name_file
 from common.data.tree import suffix
 from common.errors import InvalidInput
+from common.masks.outlines import Outline, polygon
 from common.names import shorten
-from common.objects.drafts import Draft, DraftObject, check_object_count, unused_labels
+from common.objects.drafts import (
+    Draft,
+    DraftObject,
+    check_object_count,
+    check_outline_bytes,
+    unused_labels,
+)
 from common.reasons import Reason
 from common.settings import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from common.data.findings import Report
     from common.data.tree import Tree
     from common.objects.annotation import Box
 
@@ -63,9 +70,18 @@ class Yolo(Format):
     name = "yolo"
     description = (
         "a text for each image, beside it or in a folder named labels, with a line for each "
-        "object: number of the class, center x, center y, width and height as fractions of the "
-        "image; and a data.yaml with the names of the classes"
+        "object: number of the class, center x, center y, width and height (for masks: x and y of "
+        "each point of its outline) as fractions of the image; and a data.yaml with the names of "
+        "the classes"
     )
+
+    def __init__(self, *, outlines: bool = False) -> None:
+        """Read boxes alone, or outlines too.
+
+        Args:
+            outlines: Texts without an outline are none of the format then.
+        """
+        self._outlines = outlines
 
     def detect(self, tree: Tree) -> str | None:
         """Say so if a text that belongs to an image has such lines."""
@@ -75,8 +91,12 @@ class Yolo(Format):
             # Those of images that show nothing may come first, however many.
             if not tree.size(path) or not images.find(path).files:
                 continue
-            if any(_is_label(line) for line in _sample(tree, path)):
+            lines = [line for line in _sample(tree, path) if _is_label(line)]
+            if lines and not self._outlines:
                 return f"{path} has a number of a class and a box on a line"
+            if any(map(_is_outline, lines)):
+                said = f"{path} has a number of a class and an outline on a line"
+                return None if _has_keypoints(tree, path) else said
             looked_at += 1
             if looked_at == _SAMPLE_FILES:
                 break
@@ -85,7 +105,7 @@ class Yolo(Format):
     def read(self, tree: Tree, report: Report, *, max_records: int) -> Reading:  # noqa: ARG002
         """Read the text of every image; one set of texts if there are several."""
         images = Images(tree)
-        chosen = _choose(tree, _match(tree, images, report), report)
+        chosen = _choose(tree, _match(tree, images, report), report, outlines=self._outlines)
         if not chosen:
             raise InvalidInput(
                 Reason.DATASET_INVALID,
@@ -94,7 +114,7 @@ class Yolo(Format):
             )
         configs = Configs(tree, report)
         config_of = {file: configs.of(label) for file, label in chosen.items()}
-        draft_of = _read_all(tree, chosen, config_of, report)
+        draft_of = _read_all(tree, chosen, config_of, report, outlines=self._outlines)
         used = {config.path: config for config in config_of.values()}
         classes = _number_classes(draft_of, config_of, used, report)
         report.add("IMAGES_UNLABELED", unlabeled(tree, draft_of))
@@ -123,8 +143,23 @@ def _sample(tree: Tree, path: str) -> list[str]:
 def _is_label(line: str) -> bool:
     """Whether a line is a class and a box or an outline, without a doubt."""
     number, *rest = line.split() or [""]
-    box = _box(rest, keypoints=False)
-    return bool(_NUMBER.fullmatch(number)) and box is not None and max(map(abs, box)) < _FARTHEST
+    shape = _shape(rest, keypoints=False)
+    if shape is None or not _NUMBER.fullmatch(number):
+        return False
+    return max(map(abs, shape[0])) < _FARTHEST
+
+
+def _has_keypoints(tree: Tree, label: str) -> bool:
+    """Whether what looks like the outlines in a label file are points of a pose."""
+    try:
+        return Configs(tree, Report()).of(label).keypoints
+    except InvalidInput:  # which is for `read` to say
+        return False
+
+
+def _is_outline(line: str) -> bool:
+    """Whether a line of which `_is_label` is true is an outline."""
+    return len(line.split()) > _BOX_AND_SCORE
 
 
 def _match(tree: Tree, images: Images, report: Report) -> dict[str, list[str]]:
@@ -156,8 +191,14 @@ def _looks_like(tree: Tree, path: str) -> bool:
     )
 
 
-def _choose(tree: Tree, labels_of: Mapping[str, list[str]], report: Report) -> dict[str, str]:
-    """Return the label file of each image: of several sets, that of boxes, or else the largest."""
+def _choose(
+    tree: Tree, labels_of: Mapping[str, list[str]], report: Report, *, outlines: bool
+) -> dict[str, str]:
+    """Return the label file of each image.
+
+    Of several sets it is that of boxes, or that of outlines if they are wanted, or else the
+    largest.
+    """
     rivals = {file: labels for file, labels in labels_of.items() if len(labels) > 1}
     if not rivals:
         return {file: labels[0] for file, labels in labels_of.items()}
@@ -165,7 +206,8 @@ def _choose(tree: Tree, labels_of: Mapping[str, list[str]], report: Report) -> d
     for label in sorted({label for labels in labels_of.values() for label in labels}):
         roots[label_root(label)].append(label)
     rank = {
-        root: (not _has_boxes(tree, labels), -len(labels), root) for root, labels in roots.items()
+        root: (_has_outlines(tree, labels) != outlines, -len(labels), root)
+        for root, labels in roots.items()
     }
 
     def best(labels: list[str]) -> str:
@@ -188,43 +230,50 @@ def _choose(tree: Tree, labels_of: Mapping[str, list[str]], report: Report) -> d
     return chosen
 
 
-def _has_boxes(tree: Tree, labels: list[str]) -> bool:
-    """Whether most lines in a set of label files are boxes."""
+def _has_outlines(tree: Tree, labels: list[str]) -> bool | None:
+    """Whether most lines in a set of label files are outlines, not boxes; None without a line."""
     boxes = outlines = 0
     for label in [label for label in labels if tree.size(label)][:_SAMPLE_FILES]:
         for line in filter(_is_label, _sample(tree, label)):
-            if len(line.split()) <= _BOX_AND_SCORE:
-                boxes += 1
-            else:
+            if _is_outline(line):
                 outlines += 1
-    return boxes > outlines
+            else:
+                boxes += 1
+    return outlines >= boxes if outlines or boxes else None
 
 
 def _read_all(
-    tree: Tree, chosen: Mapping[str, str], config_of: Mapping[str, Config], report: Report
+    tree: Tree,
+    chosen: Mapping[str, str],
+    config_of: Mapping[str, Config],
+    report: Report,
+    *,
+    outlines: bool,
 ) -> dict[str, Draft]:
     """Return the objects of each image, labeled by the numbers in the files."""
     draft_of = {}
-    object_count = 0
+    object_count = byte_count = 0
     for file, label in sorted(chosen.items()):
         if tree.size(label) > _MAX_LABEL_BYTES:
             report.add("ANNOTATION_FILES_UNREADABLE", f"{label}: it has {tree.size(label)} bytes")
             continue
-        draft_of[file] = _read(tree, label, config_of[file], report)
-        object_count += len(draft_of[file].objects)
+        draft = draft_of[file] = _read(tree, label, config_of[file], report, outlines=outlines)
+        object_count += len(draft.objects)
         check_object_count(object_count, label)
+        byte_count += sum(one.outline.byte_count for one in draft.objects if one.outline)
+        check_outline_bytes(byte_count, label)
     return draft_of
 
 
-def _read(tree: Tree, path: str, config: Config, report: Report) -> Draft:
+def _read(tree: Tree, path: str, config: Config, report: Report, *, outlines: bool) -> Draft:
     draft = Draft(path, normalized=True)
     for number, line in enumerate(text_of(tree, path).splitlines(), start=1):
         fields = line.split()
         if not fields:
             continue
         whole = _NUMBER.fullmatch(fields[0])
-        box = _box(fields[1:], keypoints=config.keypoints)
-        if whole is None or box is None:
+        shape = _shape(fields[1:], keypoints=config.keypoints)
+        if whole is None or shape is None:
             report.add("BOXES_UNREADABLE", f"{path}, line {number}: {line.strip()[:100]}")
             draft.dropped += 1
             continue
@@ -233,12 +282,19 @@ def _read(tree: Tree, path: str, config: Config, report: Report) -> Draft:
             report.add("BOXES_OF_UNKNOWN_CLASS", f"{path}, line {number}: class {label}")
             draft.dropped += 1
         else:
-            draft.objects.append(DraftObject(label, box, _where(number)))
+            box, points = shape
+            outline = Outline((polygon(points),)) if outlines and points else None
+            draft.objects.append(
+                DraftObject(label, box, _where(number), outline=outline, boxed=not points)
+            )
     return draft
 
 
-def _box(fields: list[str], *, keypoints: bool) -> Box | None:
-    """Return the box that the numbers behind the class mean; None if they mean none."""
+def _shape(fields: list[str], *, keypoints: bool) -> tuple[Box, list[float]] | None:
+    """Return the box that the numbers behind the class mean, and the outline, if it is one.
+
+    None if they mean neither.
+    """
     if keypoints:
         fields = fields[: _BOX - 1]
     try:
@@ -247,11 +303,11 @@ def _box(fields: list[str], *, keypoints: bool) -> Box | None:
         return None
     if len(numbers) in {_BOX - 1, _BOX_AND_SCORE - 1}:
         x, y, width, height = numbers[:4]
-        return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+        return (x - width / 2, y - height / 2, x + width / 2, y + height / 2), []
     if len(numbers) < 6 or len(numbers) % 2:
         return None
     across, down = numbers[0::2], numbers[1::2]
-    return min(across), min(down), max(across), max(down)
+    return (min(across), min(down), max(across), max(down)), numbers
 
 
 @lru_cache(maxsize=1024)

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from common.architectures import Published
+from common.objects.backbones import below_pyramid
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,15 +21,6 @@ _VGG_SECOND_PART = 23
 # In the expansion of this block of MobileNetV3, an SSDlite looks for its smallest objects. What
 # follows has half of the channels there.
 _MOBILENET_LAST_BLOCK = 13
-
-
-def _below_pyramid(published: Weights) -> Weights:
-    """Place a ResNet or a MobileNet below a feature pyramid, without its classifier."""
-    return {
-        f"backbone.body.{name.removeprefix('features.')}": tensor
-        for name, tensor in published.items()
-        if not name.startswith(("fc.", "classifier."))
-    }
 
 
 def _in_ssd(published: Weights) -> Weights:
@@ -59,10 +51,7 @@ def _in_ssdlite(published: Weights) -> Weights:
 
 _MOBILENET = "MobileNet_V3_Large_Weights.IMAGENET1K_V1"
 
-RESNET50_FPN = Published(
-    torchvision="ResNet50_Weights.IMAGENET1K_V1", convert=_below_pyramid, partial=True
-)
-MOBILENET_FPN = Published(torchvision=_MOBILENET, convert=_below_pyramid, partial=True)
+MOBILENET_FPN = Published(torchvision=_MOBILENET, convert=below_pyramid, partial=True)
 MOBILENET_SSDLITE = Published(torchvision=_MOBILENET, convert=_in_ssdlite, partial=True)
 VGG16_SSD = Published(
     torchvision="VGG16_Weights.IMAGENET1K_FEATURES", convert=_in_ssd, partial=True

@@ -6,34 +6,26 @@ for Object Detection", 2016, https://arxiv.org/abs/1612.03144; Li et al., "Bench
 Transfer Learning with Vision Transformers", 2021, https://arxiv.org/abs/2111.11429 (the heads of
 "v2").
 
-Differs from torchvision: the second stage learns from 128 proposals an image rather than 512, which
-is most of a step's time and changes little where there are a few classes (Fast R-CNN had 64); all
-layers are trained, normalizations too; as many objects are found as `MAX_DETECTIONS`.
+Differs from torchvision: see `common.objects.two_stages`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torchvision.models import detection
 
 from common.architectures import Recipe
-from common.objects.fixed_input import FixedInput, exact_inputs, exact_outputs
+from common.objects.backbones import RESNET50_FPN
+from common.objects.two_stages import OPTIONS, adapted
 from common.training.depthwise import quicken
 from services.detection.architectures import backbones
-from services.detection.architectures.registry import MAX_DETECTIONS, SCORE_FLOOR, detectors
+from services.detection.architectures.registry import MAX_DETECTIONS, detectors
 
 if TYPE_CHECKING:
     from torch import nn
 
 _PAPER = "https://arxiv.org/abs/1506.01497"
-_OPTIONS: dict[str, Any] = {
-    "weights": None,
-    "weights_backbone": None,
-    "box_score_thresh": SCORE_FLOOR,
-    "box_detections_per_img": MAX_DETECTIONS,
-    "box_batch_size_per_image": 128,
-}
 
 
 @detectors.register(
@@ -42,14 +34,14 @@ _OPTIONS: dict[str, Any] = {
     paper=_PAPER,
     parameter_count=43_261_278,
     pretrained_weights="FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1",
-    fallbacks=[backbones.RESNET50_FPN],
+    fallbacks=[RESNET50_FPN],
     recipe=Recipe(
         epoch_count=30, batch_size=4, image_size_px=512, learning_rate=2e-4, weight_decay=1e-4
     ),
 )
 def fasterrcnn_resnet50_fpn_v2(class_count: int) -> nn.Module:
     """Build a Faster R-CNN of a ResNet-50; see `registry` for what goes in and comes out."""
-    return _adapted(detection.fasterrcnn_resnet50_fpn_v2(num_classes=class_count + 1, **_OPTIONS))
+    return adapted(detection.fasterrcnn_resnet50_fpn_v2(num_classes=class_count + 1, **OPTIONS))
 
 
 @detectors.register(
@@ -75,15 +67,7 @@ def fasterrcnn_mobilenet_v3_large_320_fpn(class_count: int) -> nn.Module:
         rpn_pre_nms_top_n_test=1000,
         rpn_post_nms_top_n_test=MAX_DETECTIONS,
         rpn_score_thresh=0.0,
-        **_OPTIONS,
+        **OPTIONS,
     )
     quicken(network)
-    return _adapted(network)
-
-
-def _adapted(network: Any) -> nn.Module:
-    network.transform = FixedInput(label_offset=1)
-    exact_inputs(network.rpn.anchor_generator)
-    exact_outputs(network.rpn.head, network.roi_heads.box_predictor)
-    adapted: nn.Module = network
-    return adapted
+    return adapted(network)

@@ -6,11 +6,8 @@ are indices of our classes from 0: what a library makes of them is its family's 
 """
 
 from common.architectures import Registry
+from common.objects.targets import MAX_DETECTIONS, SCORE_FLOOR
 
-MAX_DETECTIONS = 500
-"""Objects that a detector finds in an image, at most."""
-
-SCORE_FLOOR = 0.01
-"""What scores less is not looked at: it is nearly always wrong, and there are thousands."""
+__all__ = ["MAX_DETECTIONS", "SCORE_FLOOR", "detectors"]
 
 detectors = Registry(without=("label_smoothing", "class_balance"))

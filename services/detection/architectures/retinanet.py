@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from torchvision.models import detection
 
 from common.architectures import Recipe
+from common.objects.backbones import RESNET50_FPN
 from common.objects.fixed_input import FixedInput, exact_inputs, exact_outputs
-from services.detection.architectures import backbones
 from services.detection.architectures.registry import MAX_DETECTIONS, SCORE_FLOOR, detectors
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     paper="https://arxiv.org/abs/1708.02002",
     parameter_count=36_352_630,
     pretrained_weights="RetinaNet_ResNet50_FPN_V2_Weights.COCO_V1",
-    fallbacks=[backbones.RESNET50_FPN],
+    fallbacks=[RESNET50_FPN],
     # Below, the last convolution has a single cell to look at, and then its gradient in bf16 is
     # wrong on CPUs (oneDNN leaves parts of it unset).
     input_minimum_px=96,

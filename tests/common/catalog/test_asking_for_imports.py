@@ -46,6 +46,7 @@ def test_ids_are_chosen_by_the_server_if_need_be(ask):
         ({"display_name": "x" * 201}, "FIELD_TOO_LONG", "display_name"),
         ({"request_id": "x" * 129}, "FIELD_TOO_LONG", "request_id"),
         ({"format": "coco"}, "FORMAT_UNKNOWN", "format"),
+        ({"void_index": 0}, "OPTION_UNSUPPORTED", "void_index"),
         ({"source": {}}, "FIELD_REQUIRED", "source"),
         (
             {"source": {"hugging_face": {"path": "a/b"}}},

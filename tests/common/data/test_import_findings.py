@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from common.data import findings, importing
+from common.masks.findings import MASK_FINDINGS
 from common.objects.findings import OBJECT_FINDINGS
 from nocode.vision.v1 import finding_pb2
 from tests.common.data.packing import folders, jpeg, pack_zip
@@ -174,8 +175,9 @@ def test_every_finding_is_provoked():
     provoked |= {"ROWS_REPEATED", "TABLES_IGNORED"}
     provoked |= {"DUPLICATES_ACROSS_SPLITS", "CLASS_NOT_IN_TRAIN"}
 
-    # Those of objects are provoked in the tests of their formats and of `common.objects`.
-    assert provoked == named & (set(findings.FINDINGS) - set(OBJECT_FINDINGS))
+    # Those of objects and masks are provoked in the tests of their formats and of their own.
+    elsewhere = set(OBJECT_FINDINGS) | set(MASK_FINDINGS)
+    assert provoked == named & (set(findings.FINDINGS) - elsewhere)
 
 
 def test_findings_are_short_and_most_severe_first(import_archive):

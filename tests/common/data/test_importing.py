@@ -59,7 +59,8 @@ def test_images_are_kept_as_they_are(import_archive):
 
 def test_shards_are_plain_tars(import_archive, monkeypatch):
     """Of limited size; any program can open them."""
-    monkeypatch.setattr(shards.ShardWriter.__init__, "__kwdefaults__", {"max_bytes": 6_000})
+    defaults = {"stem": "", "max_bytes": 6_000}
+    monkeypatch.setattr(shards.ShardWriter.__init__, "__kwdefaults__", defaults)
     imported = import_archive(pack_zip(FILES))
     prefix = f"{imported.dataset.name}/shards/"
     keys = [stat.key for stat in import_archive.bucket.list(prefix)]

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.data.manifest import Entry, read_chunks, read_lines, write_line
+from common.data.manifest import Entry, Place, read_chunks, read_lines, write_line
 
 entries = st.builds(
     Entry,
@@ -18,6 +18,7 @@ entries = st.builds(
     split=st.sampled_from([None, "train", "val", "test"]),
     duplicate_group=st.none() | st.integers(0, 10),
     columns=st.dictionaries(st.text(), st.text(), max_size=3),
+    mask=st.none() | st.builds(Place, st.just("masks-00000.tar"), st.integers(0), st.integers(0)),
 )
 
 

@@ -1,5 +1,6 @@
 """Images out of their shards, from a real S3 server."""
 
+import io
 import random
 
 import pytest
@@ -61,6 +62,44 @@ def test_neighbours_are_read_together(reader, requests):
     """All images take about as many requests as there are shards."""
     assert list(reader.read_many(reader.entries())) == CONTENTS
     assert len(requests) <= len({entry.shard for entry in reader.entries()})
+
+
+def test_annotations_have_their_masks(bucket, tmp_path, requests):
+    """Those that have one; masks lie together, so that they take few requests."""
+    prefix = f"{NAME}/shards/"
+    lines = []
+    with (
+        ShardWriter(bucket, prefix, tmp_path) as images,
+        ShardWriter(bucket, prefix, tmp_path, stem="masks-") as masks,
+    ):
+        for number in range(30):
+            place = images.add(io.BytesIO(bytes(100_000)), 100_000, ".jpg")
+            mask = masks.add(io.BytesIO(b"%d" % number), len(b"%d" % number), ".png")
+            has_mask = number % 3 > 0
+            lines.append(
+                write_line(
+                    Entry(
+                        f"{number}",
+                        *place,
+                        sha256="",
+                        width=1,
+                        height=1,
+                        annotation={"pixels": [number]},
+                        mask=mask if has_mask else None,
+                    )
+                )
+            )
+    bucket.put(f"{NAME}/manifest.jsonl", b"".join(lines))
+    reader = DatasetReader(bucket, NAME)
+
+    found = list(reader.annotations(reader.entries()))
+
+    assert found == [
+        {"pixels": [number]} | ({"mask": b"%d" % number} if number % 3 else {})
+        for number in range(30)
+    ]
+    assert len(requests) == 1
+    assert reader.entries()[1].annotation == {"pixels": [1]}
 
 
 def test_any_order(reader):

@@ -1,6 +1,7 @@
 """Splits of data sets: what is kept, what is carved, what is refused and what is noticed."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -60,6 +61,24 @@ def test_a_split_is_stratified_and_says_how_it_was_made():
     assert [sum(index % 3 == k for index in made.test) for k in range(3)] == [6, 6, 6]
     assert (made.method, made.random_seed, made.dataset_path) == ("stratified", 5, PATH)
     assert not made.findings
+
+
+@pytest.mark.parametrize("given", [None, "train"])
+def test_a_split_shares_out_how_much_there_is_of_a_class_where_that_counts(given):
+    """Images of 1000 pixels are on each side as often as those of 10, carved sides included."""
+    manifest = entries(*[(0, given, None)] * 100)
+    pixels = {entry.file: 1000 if index % 2 else 10 for index, entry in enumerate(manifest)}
+    rows = [replace(entry, annotation={"pixels": pixels[entry.file]}) for entry in manifest]
+    config = splits.resolve(
+        pb.SplitConfig(train_fraction=0.6, val_fraction=0.2, test_fraction=0.2), prefix=""
+    )
+
+    images = splits.Images.collect(rows, lambda said: {0: said["pixels"]}, weighted=True)
+    made = splits.split(images, config, classes=CLASSES, dataset_path=PATH)
+
+    for side, size in ((made.train, 60), (made.val, 20), (made.test, 20)):
+        assert len(side) == size
+        assert sum(index % 2 for index in side) == size / 2
 
 
 def test_duplicates_stay_on_one_side():

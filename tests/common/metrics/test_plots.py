@@ -177,3 +177,18 @@ def test_the_same_numbers_give_the_same_bytes():
     assert plots.confusion_matrix(matrix) == first
     with Image.open(io.BytesIO(first)) as image:
         assert set(image.info) == {"dpi"}
+
+
+@pytest.mark.parametrize("count", [1, 7, 60])
+def test_colours_of_a_sheet_are_named(drawn, count):
+    """In as many columns as there is room for; strange names are no formulas."""
+    legend = {f"kind {index}": (index, 255 - index, 9) for index in range(count)}
+    legend[STRANGE[1]] = (1, 2, 3)
+    tile = plots.Tile(np.zeros((90, 120, 3), np.uint8), "0.5", False, "truth", "a.jpg")
+
+    png = plots.image_sheet("Worst", "below", [tile] * 4, legend=legend)
+
+    assert_readable(drawn[0])
+    assert set(legend) <= {text for text, _ in visible_texts(drawn[0])}
+    shown = pixels(png).reshape(-1, 3)
+    assert all((shown == colour).all(axis=1).sum() > 20 for colour in legend.values())

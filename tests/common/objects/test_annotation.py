@@ -16,6 +16,7 @@ OBJECTS = st.builds(
     difficult=st.booleans(),
     truncated=st.booleans(),
     area=st.none() | SIDES,
+    mask=st.sampled_from(["", "06", "di0n0b1\\^5"]),
 )
 
 

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from common.data.findings import Report
 from common.data.images import ImageInfo, probe
 from common.errors import InvalidInput
+from common.masks.outlines import Outline, polygon
 from common.objects import drafts
 from common.objects.drafts import Draft, DraftObject, check_object_count, complete
 from tests.common.data.pictures import rotated_jpeg
@@ -236,6 +237,17 @@ def test_fractions_do_not_say_on_what_they_were_drawn(orientation, boxes):
     _, findings = made(*boxes, image=info(orientation=orientation), normalized=True)
 
     assert ("BOXES_MAYBE_TURNED" in findings) == bool(boxes)
+
+
+def test_an_object_can_be_scaled():
+    """To a copy of the image twice as wide and three times as high, with all that it has."""
+    outline = Outline((polygon([1, 1, 2, 1, 2, 2]),))
+    one = DraftObject(0, (1, 2, 3, 4), "object 1", area=2.0, outline=outline)
+
+    one.scale(2, 3)
+
+    assert (one.box, one.area) == ((2, 6, 6, 12), 12)
+    assert one.outline.polygons[0].tolist() == [2, 3, 4, 3, 4, 6]
 
 
 SIDES = st.floats(-300, 300) | st.floats() | st.integers(-3, 103).map(float)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from PIL import ImageColor
 
-from common.objects.drawing import DrawnBox, colour_of, draw_boxes
+from common.objects.drawing import DrawnBox, draw_boxes
+from common.palette import colour_of
 
 GREY = 128
 COLOUR = "#0072B2"
@@ -131,11 +132,6 @@ def test_in_a_crowd_small_boxes_have_no_label():
 
     assert np.array_equal(labelled, plain)
     assert (plain[3, 2:6] == GREY).all()  # the lines do not fill them
-
-
-def test_classes_have_colours_of_their_own():
-    assert len({colour_of(index) for index in range(15)}) == 15
-    assert colour_of(3) == colour_of(18)
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,5 +1,7 @@
 """Boxes on their way into the network's input and back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.data import transforms
-from common.objects.targets import Detections, to_image, to_input, truth
+from common.masks import rle
+from common.objects.targets import Detections, to_image, to_input, together, truth
 from nocode.vision.v1.model_pb2 import Preprocessing
 
 SIZE_PX = 64
@@ -89,3 +92,71 @@ def test_what_lies_in_the_filling_is_gone_and_what_reaches_into_it_is_cut():
         pytest.approx([0, 0, 12.5, 12.5]),
     ]
     assert found.scores_K.tolist() == pytest.approx([0.5, 0.1])
+
+
+class TestMasks:
+    """Masks of the truth in the letterbox, and of what was found in the image."""
+
+    @pytest.mark.parametrize(("width", "height"), [(640, 480), (101, 37), (400, 100), (30, 50)])
+    def test_a_mask_lies_in_the_letterbox_where_its_pixels_do(self, width, height):
+        """A white ellipse on black, resized as images are."""
+        y_HW, x_HW = np.mgrid[:height, :width] + 0.5
+        ellipse_HW = (x_HW / width - 0.6) ** 2 / 0.09 + (y_HW / height - 0.5) ** 2 / 0.2 < 1
+        image_HW3 = np.repeat(ellipse_HW[..., None] * np.uint8(255), 3, axis=2)
+        resized_3SS = transforms.resize(image_HW3, LETTERBOX)
+        note = {
+            "objects": [
+                {
+                    "label": 0,
+                    "box": [0, 0, width, height],
+                    "mask": rle.text_of(rle.encode(ellipse_HW)),
+                }
+            ]
+        }
+
+        moved = to_input(truth(note, (width, height)), width, height, SIZE_PX)
+
+        mask_SS = rle.decode(moved.masks_K[0]).astype(bool)
+        inner_width, inner_height = transforms.inner_size(width, height, SIZE_PX)
+        white_SS = (resized_3SS[0] > 127).numpy()
+        white_SS[inner_height:] = white_SS[:, inner_width:] = False
+        assert mask_SS.shape == (SIZE_PX, SIZE_PX)
+        assert (mask_SS & white_SS).sum() >= 0.95 * (mask_SS | white_SS).sum() > 100
+
+    @given(st.integers(1, 2000), st.integers(1, 2000), st.data())
+    def test_no_mask_vanishes_however_small(self, width, height, data):
+        """A network that is told of an object must not be told that it has no pixel."""
+        x = data.draw(st.integers(0, width - 1))
+        y = data.draw(st.integers(0, height - 1))
+        pixel_HW = np.zeros((height, width), np.uint8)
+        pixel_HW[y, x] = 1
+        mask = rle.text_of(rle.encode(pixel_HW))
+        note = {"objects": [{"label": 0, "box": [x, y, x + 1, y + 1], "mask": mask}]}
+
+        moved = to_input(truth(note, (width, height)), width, height, SIZE_PX)
+
+        rows, columns = np.nonzero(rle.decode(moved.masks_K[0]))
+        xmin, ymin, xmax, ymax = moved.boxes_K4[0]
+        assert len(rows)
+        assert xmin - 1 <= columns.min() <= columns.max() <= xmax
+        assert ymin - 1 <= rows.min() <= rows.max() <= ymax
+
+    def test_the_box_is_cut_and_where_the_mask_lies_is_not(self):
+        """A wide image of 100 × 50 fills the upper half of the input."""
+        masks_KMM = np.zeros((2, 28, 28), np.float32)
+        given = replace(detections((0, 10, 64, 50), (5, 40, 9, 60)), masks_KMM=masks_KMM)
+
+        found = to_image(given, 100, 50, SIZE_PX)
+
+        assert found.boxes_K4.tolist() == [pytest.approx([0, 15.625, 100, 50])]
+        assert found.spans_K4.tolist() == [pytest.approx([0, 15.625, 100, 78.125])]
+        assert found.masks_KMM.shape == (1, 28, 28)
+
+
+def test_objects_together_keep_what_all_of_them_have():
+    one = detections((0, 0, 1, 1))
+    other = replace(detections((0, 0, 2, 2), (0, 0, 3, 3)), masks_KMM=np.zeros((2, 4, 4)))
+
+    assert together([one, other]).masks_KMM is None
+    assert together([other, other]).masks_KMM.shape == (4, 4, 4)
+    assert together([one, other]).boxes_K4[:, 2].tolist() == [1, 2, 3]

@@ -1,5 +1,7 @@
 """What was found in tiles, merged."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -133,6 +135,41 @@ def test_the_work_is_bounded():
     found = merge(outputs, tiles, 700, 700, SIZE_PX)
 
     assert 500 < len(found) <= MOST_MERGED
+
+
+def test_a_sliver_of_what_is_larger_than_a_tile_gives_way_to_the_image():
+    """A pixel of it reaches into the right tile, and the box of the whole ends just before."""
+    whole = (10, 10, 80, 90)
+    sliver = ((0, 12, 1, 88), 0, 0.9)
+
+    assert merged([(whole, 0, 0.7)], NONE, [sliver]) == [(whole, 0, 0.7)]
+
+
+def test_masks_stay_with_their_objects_and_lie_where_their_tiles_do():
+    """A mask says by its value whose it is; its span is that of the box that the network gave."""
+    outputs = [
+        with_masks([((5, 5, 60, 50), 1, 0.3)], 0.1),
+        with_masks([((10, 20, 30, 40), 0, 0.8), ((82, 50, 94, 60), 2, 0.6)], 0.2),
+        with_masks([((50, 20, 130, 40), 0, 0.7), ((2, 50, 15, 60), 2, 0.9)], 0.3),
+    ]
+
+    found = merge(outputs, TILES, WIDTH, HEIGHT, SIZE_PX)
+
+    assert found.masks_KMM[:, 0, 0].tolist() == pytest.approx([0.31, 0.2, 0.3, 0.1])
+    assert found.labels_K.tolist() == [2, 0, 0, 1]
+    spans = found.spans_K4 / np.array(SCALE, np.float32)
+    assert spans[0] == pytest.approx([82, 50, 95, 60])
+    # The third box reaches out of its tile, where it is cut and its mask is not.
+    assert spans[2] == pytest.approx([130, 20, 210, 40])
+    assert (found.boxes_K4 / np.array(SCALE, np.float32))[2] == pytest.approx([130, 20, 180, 40])
+
+
+def with_masks(found, value):
+    """The masks of the first, second … object are full of the value, the value + 0.01, …."""
+    plain = detections(found)
+    values_K = np.float32(value) + np.arange(len(plain), dtype=np.float32) / 100
+    masks_KMM = np.broadcast_to(values_K[:, None, None], (len(plain), 28, 28)).copy()
+    return replace(plain, masks_KMM=masks_KMM)
 
 
 def test_nothing_found_is_nothing():

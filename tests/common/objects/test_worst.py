@@ -3,11 +3,13 @@
 import io
 
 import numpy as np
+import pytest
 from PIL import Image, ImageColor
 
+from common.masks import rle
 from common.metrics import figures
 from common.metrics.object_confusion import judge
-from common.metrics.object_pool import pool
+from common.metrics.object_pool import Masks, pool
 from common.objects.worst import SHEET_SIZE, worst_images
 from common.training.learner import ImageSource, Sample
 from tests.common.metrics.made_objects import detections, truth
@@ -94,3 +96,26 @@ def test_detections_below_the_threshold_are_not_drawn():
 
     assert count(pixels, figures.ORANGE) > 100
     assert count(pixels, figures.BLUE) == 0
+
+
+def test_masks_are_drawn_where_masks_were_measured():
+    """Only the lower half of what was found is its mask; outlines are in the colour of right."""
+    half_HW = np.zeros((200, 300), np.uint8)
+    half_HW[60:110, 10:110] = 1
+    half = rle.encode(half_HW)
+    truths, found = [truth((A, 0), (B, 1))], [detections((A, 0, 0.9))]
+    masks = Masks(true=[[half, half]], found=[[half]])
+    verdicts = judge(pool(truths, found, 2, masks), [0.5, 0.5])
+    sample = Sample(100, "0.jpg", {"objects": []}, None, 300, 200)
+
+    drawn = []
+    for seen in (verdicts, judge(pool(truths, found, 2), [0.5, 0.5])):
+        _, png = worst_images([sample], seen, ["a", "b"], Grey())
+        with Image.open(io.BytesIO(png)) as picture:
+            drawn.append(np.asarray(picture.convert("RGB")))
+
+    changed_HW = (drawn[0] != drawn[1]).any(axis=2)
+    rows, columns = np.nonzero(changed_HW)
+    # 50 by 100 pixels, enlarged by 4 / 3, but for the lines of the boxes.
+    assert changed_HW.sum() == pytest.approx(50 * 100 * 16 / 9, rel=0.15)
+    assert (np.ptp(columns), np.ptp(rows)) == pytest.approx((133, 67), abs=4)

@@ -105,6 +105,20 @@ def test_a_warmed_up_network_knows_its_times():
     assert answering.times.expected(8) > 0
 
 
+@pytest.mark.parametrize(("longest_s", "sizes"), [(60.0, [1, 1, 8]), (0.0, [1])])
+def test_a_slow_network_is_not_warmed_up_with_a_whole_batch(longest_s, sizes, monkeypatch):
+    """Whoever asked for the model waits meanwhile."""
+    monkeypatch.setattr(network, "_LONGEST_WARM_UP_S", longest_s)
+    module, seen = small(), []
+    module.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    answering = made(module, "fp32")
+
+    answering.warm_up(8)
+
+    assert seen == sizes
+    assert answering.times.expected(8) > 0
+
+
 @pytest.mark.parametrize("entry", list(classifiers), ids=lambda entry: entry.name)
 def test_every_architecture_is_rebuilt_from_its_weights(entry):
     """Without drawing random weights first, nothing may stay undefined."""

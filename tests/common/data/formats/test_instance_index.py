@@ -1,0 +1,357 @@
+"""Pictures in which the value of a pixel is the number of its object."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from common.data.findings import Report
+from common.data.formats.instance_index import InstanceIndex
+from common.data.formats.object_masks import ObjectMasks
+from common.data.tree import Member, Tree
+from common.errors import InvalidInput
+from common.objects import drafts
+from tests.common.data.formats.drawn import read_objects
+from tests.common.data.formats.masks import grey, jpeg, pairs
+from tests.common.data.pictures import encode, encode_image
+
+INDEX = InstanceIndex()
+ROWS = [[0, 1, 1, 0], [2, 0, 3, 3]]
+MASK = grey(*ROWS)
+ONE, TWO, THREE = [(1, 0), (2, 0)], [(0, 1)], [(2, 1), (3, 1)]
+FILE = "images/0.jpg"
+NAMES = {"1": "cat", "2": "dog", "3": "cat"}
+
+
+def read(tree):
+    return read_objects(INDEX, tree)
+
+
+def wide(*rows):
+    """A PNG of 16 bits."""
+    return encode(np.array(rows, np.uint16), "PNG")
+
+
+def test_each_number_is_an_object(tree_of):
+    """0 is none; all are of one class unless something says another."""
+    tree = tree_of(**pairs(MASK, grey([0] * 4, [0] * 4)))
+
+    objects, _, findings = read(tree)
+
+    assert INDEX.detect(tree) == "masks/0.png has the number of the object of each pixel"
+    assert ObjectMasks().detect(tree) is None
+    assert objects == {
+        FILE: [("object", ONE), ("object", TWO), ("object", THREE)],
+        "images/1.jpg": [],
+    }
+    assert findings == {"OBJECT_CLASSES_UNNAMED": ["object"]}
+
+
+def test_what_is_kept_of_a_mask(tree_of):
+    """Its size and each object's box and place."""
+    (record,) = INDEX.read(tree_of(**pairs(MASK)), Report(), max_records=10).records
+
+    draft = record.annotation
+    assert (draft.source, draft.width, draft.height) == ("masks/0.png", 4, 2)
+    assert [one.where for one in draft.objects] == ["number 1", "number 2", "number 3"]
+    assert draft.objects[2].box == (2.0, 1.0, 4.0, 2.0)
+    assert not any(one.boxed or one.crowd for one in draft.objects)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        pytest.param(wide(*[[value * 300 for value in row] for row in ROWS]), id="16 bits"),
+        pytest.param(
+            encode(np.array([[(v, 40 * v, 0) for v in row] for row in ROWS], np.uint8), "PNG"),
+            id="colours",
+        ),
+        pytest.param(encode(np.array(ROWS, np.uint8), "TIFF"), id="TIFF"),
+        pytest.param(
+            encode_image(Image.fromarray(np.array(ROWS, np.uint8)).convert("P"), "PNG"),
+            id="palette",
+        ),
+    ],
+)
+def test_kinds_of_pictures(tree_of, mask):
+    """Numbers of any size; of colours each is an object of its own."""
+    objects, *_ = read(tree_of(**pairs(mask, folder="instances_mask")))
+
+    assert [pixels for _, pixels in objects[FILE]] == [ONE, TWO, THREE]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("masks/0.json", json.dumps(NAMES)),
+        ("masks/0.json", json.dumps({key: {"class": name} for key, name in NAMES.items()})),
+        (
+            "labels_of/0.json",
+            json.dumps({"objects": [{"id": int(k), "class": v} for k, v in NAMES.items()]}),
+        ),
+        ("0.json", json.dumps([{"value": int(k), "label": v} for k, v in NAMES.items()])),
+        ("images/0.csv", "id,class\n1,cat\n2,dog\n3,cat\n"),
+        ("masks/0.csv", "value;name\n1;cat\n2;dog\n3;cat\n"),
+    ],
+)
+def test_a_file_gives_the_classes_of_numbers(tree_of, name, content):
+    """It is called like the mask or the image."""
+    tree = tree_of(**pairs(MASK), **{name: content.encode()})
+
+    objects, _, findings = read(tree)
+
+    assert objects == {FILE: [("cat", ONE), ("dog", TWO), ("cat", THREE)]}
+    assert findings == {}
+
+
+def test_classes_may_be_numbers(tree_of):
+    """Nothing names them then."""
+    tree = tree_of(**pairs(MASK), **{"masks/0.json": b'{"1": 7, "2": 9, "3": 7}'})
+
+    objects, *_ = read(tree)
+
+    assert objects == {FILE: [("class 7", ONE), ("class 9", TWO), ("class 7", THREE)]}
+
+
+def test_numbers_that_a_file_leaves_out_are_objects(tree_of):
+    """Of the class of those that nothing names."""
+    tree = tree_of(**pairs(MASK), **{"masks/0.json": b'{"1": "cat"}'})
+
+    objects, _, findings = read(tree)
+
+    assert objects == {FILE: [("cat", ONE), ("object", TWO), ("object", THREE)]}
+    assert "OBJECT_CLASSES_UNNAMED" in findings
+
+
+def test_a_file_that_cannot_be_read_is_named(tree_of):
+    """Its objects have no class."""
+    tree = tree_of(**pairs(MASK), **{"masks/0.json": b"{"})
+
+    objects, _, findings = read(tree)
+
+    assert {name for name, _ in objects[FILE]} == {"object"}
+    assert findings["CLASS_TABLES_UNREADABLE"][0].startswith("masks/0.json")
+
+
+def voc(**files):
+    """Images as Pascal VOC has them, their borders included."""
+    return {
+        "VOC/JPEGImages/0.jpg": jpeg(),
+        "VOC/SegmentationObject/0.png": grey([255, 1, 1, 0], [2, 255, 3, 3]),
+        **files,
+    }
+
+
+def test_masks_of_classes_say_the_classes(tree_of):
+    """Most pixels of an object decide; the classes are in the order of their table."""
+    tree = tree_of(
+        **voc(
+            **{
+                "VOC/SegmentationClass/0.png": grey([255, 9, 9, 0], [4, 255, 9, 9]),
+                "VOC/labels.txt": b"0 background\n9 cat\n4 aeroplane\n7 sofa\n",
+            }
+        )
+    )
+
+    objects, _, findings = read(tree)
+
+    assert objects == {"VOC/JPEGImages/0.jpg": [("cat", ONE), ("aeroplane", TWO), ("cat", THREE)]}
+    reading = INDEX.read(tree, Report(), max_records=10)
+    assert reading.classes == ["aeroplane", "cat"]
+    assert findings == {"OBJECT_BORDERS_VOID": ["SegmentationObject"]}
+
+
+def test_masks_of_classes_in_colours(tree_of):
+    """As CVAT exports them, with a table of colours."""
+    colours = {0: (0, 0, 0), 1: (250, 50, 50), 2: (0, 128, 0)}
+    of_class = np.array([[colours[min(v, 2)] for v in row] for row in ROWS], np.uint8)
+    of_object = np.array([[(10 * v, 0, 90 * (v > 0)) for v in row] for row in ROWS], np.uint8)
+    tree = tree_of(
+        **{
+            "JPEGImages/0.jpg": jpeg(),
+            "SegmentationClass/0.png": encode(of_class, "PNG"),
+            "SegmentationObject/0.png": encode(of_object, "PNG"),
+            "labelmap.txt": b"background:0,0,0::\ncat:250,50,50::\ndog:0,128,0::\n",
+        }
+    )
+
+    objects, _, findings = read(tree)
+
+    assert INDEX.detect(tree).startswith("SegmentationObject/0.png")
+    assert objects == {"JPEGImages/0.jpg": [("cat", ONE), ("dog", TWO), ("dog", THREE)]}
+    assert findings == {}
+
+
+def test_255_is_an_object_where_there_are_so_many(tree_of):
+    """There is 254, too; or it is the only one; or numbers have 16 bits."""
+    many = tree_of(**pairs(grey([254, 255, 0, 0], [1, 1, 1, 1])))
+    assert len(read(many)[0][FILE]) == 3
+
+    only = tree_of(**pairs(grey([255, 255, 0, 0], [0, 0, 0, 0]), folder="instances_masks"))
+    assert len(read(only)[0][FILE]) == 1
+
+    more = tree_of(**pairs(wide([1, 255, 0, 0], [0, 0, 0, 0])))
+    assert len(read(more)[0][FILE]) == 2
+
+
+def cityscapes(*rows):
+    """A street with its masks of objects and of classes."""
+    name = "aachen_000_019"
+    return {
+        f"leftImg8bit/train/aachen/{name}_leftImg8bit.png": jpeg(),
+        f"gtFine/train/aachen/{name}_gtFine_instanceIds.png": wide(*rows),
+        f"gtFine/train/aachen/{name}_gtFine_labelIds.png": grey([7, 26, 26, 23], [26, 26, 24, 24]),
+    }
+
+
+def test_numbers_of_cityscapes_say_the_class(tree_of):
+    """26001 is a car, 26 a crowd of them, 7 the road, of which there is no single one."""
+    tree = tree_of(**cityscapes([7, 26000, 26000, 23], [26001, 26, 24000, 24000]))
+
+    reading = INDEX.read(tree, Report(), max_records=10)
+
+    (record,) = reading.records
+    found = [(reading.classes[o.label], o.where, o.crowd) for o in record.annotation.objects]
+    assert found == [
+        ("car", "number 26", True),
+        ("person", "number 24000", False),
+        ("car", "number 26000", False),
+        ("car", "number 26001", False),
+    ]
+    assert INDEX.detect(tree).startswith("gtFine/train/aachen/aachen_000_019_gtFine_instanceIds")
+    _, _, findings = read(tree)
+    assert [one.rpartition(", ")[2] for one in findings["REGIONS_WITHOUT_OBJECTS"]] == [
+        "number 7",
+        "number 23",
+    ]
+
+
+def test_a_table_names_the_classes_that_numbers_say(tree_of):
+    """Or they are called by their number."""
+    mask = wide([0, 2000, 2001, 3000], [0, 0, 0, 0])
+    tree = tree_of(**pairs(mask), **{"masks/classes.txt": b"1 cat\n2 dog\n"})
+
+    objects, _, findings = read(tree)
+
+    assert [name for name, _ in objects[FILE]] == ["dog", "dog", "class 3"]
+    assert findings["MASK_CLASSES_GUESSED"] == ["class 3"]
+
+
+def test_a_thousand_objects_are_no_classes(tree_of):
+    """There are numbers from 256 to 999, too."""
+    tree = tree_of(**pairs(wide([0, 1, 500, 1200], [0, 0, 0, 0])))
+
+    objects, *_ = read(tree)
+
+    assert [name for name, _ in objects[FILE]] == ["object"] * 3
+
+
+def test_masks_of_objects_come_before_others(tree_of):
+    """Those named for it are read, the others named."""
+    files = pairs(grey([1, 1, 1, 1], [2, 2, 2, 2])) | {
+        "instance_masks/0.png": MASK,
+        "depth_masks/0.png": grey([1, 2, 3, 4], [5, 6, 7, 8]),
+    }
+
+    objects, _, findings = read(tree_of(**files))
+
+    assert [pixels for _, pixels in objects[FILE]] == [ONE, TWO, THREE]
+    assert sorted(findings["MASK_SETS_IGNORED"]) == ["depth_masks: 1 masks", "masks: 1 masks"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param({"masks/classes.txt": b"0 sky\n1 sea\n2 sand\n3 rock\n"}, id="of classes"),
+        pytest.param({"masks/0.png": grey([0, 255, 0, 0], [0, 0, 0, 0])}, id="of two values"),
+        pytest.param({"labels/0.txt": b"0 0.1 0.1 0.9 0.1 0.9 0.9\n"}, id="outlines in files"),
+    ],
+)
+def test_masks_of_something_else(tree_of, files):
+    """They are not taken for objects by themselves, but if the user says so."""
+    tree = tree_of(**pairs(MASK) | files)
+
+    assert INDEX.detect(tree) is None
+    assert read(tree)[0][FILE]
+
+
+def test_splits_of_folders_are_kept(tree_of):
+    """As for other masks."""
+    files = {f"{split}/images/1.jpg": jpeg() for split in ("train", "val")}
+    tree = tree_of(**files, **{f"{split}/masks/1.png": MASK for split in ("train", "val")})
+
+    _, splits, _ = read(tree)
+
+    assert splits == {"train/images/1.jpg": "train", "val/images/1.jpg": "val"}
+
+
+def test_masks_and_images_without_the_other_are_named(tree_of):
+    """Left out, as an image without a mask is not one without objects."""
+    files = pairs(MASK) | {"masks/8.png": MASK, "images/9.jpg": jpeg()}
+
+    objects, _, findings = read(tree_of(**files))
+
+    assert list(objects) == [FILE]
+    assert findings["MASKS_WITHOUT_IMAGE"] == ["masks/8.png"]
+    assert findings["IMAGES_WITHOUT_OBJECT_MASK"] == ["images/9.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("mask", "reason"),
+    [
+        pytest.param(MASK[:40], "", id="broken"),
+        pytest.param(encode(np.array(ROWS, np.uint8) * 60, "JPEG"), "with loss", id="JPEG"),
+    ],
+)
+def test_masks_that_cannot_be_read_are_named(tree_of, mask, reason):
+    """Their images are left out."""
+    objects, _, findings = read(tree_of(**pairs(mask, MASK)))
+
+    assert list(objects) == ["images/1.jpg"]
+    (example,) = findings["MASKS_UNREADABLE"]
+    assert example.startswith("masks/0.png: ")
+    assert reason in example
+
+
+@given(st.sampled_from(["masks/0.png", "masks/0.json"]), st.data())
+@settings(max_examples=150, deadline=None)
+def test_damaged_files_are_findings(tmp_path_factory, path, data):
+    """Whatever has happened to a mask or a file with classes, nothing is raised but for a user."""
+    files = pairs(MASK, MASK) | {"masks/0.json": json.dumps(NAMES).encode()}
+    content = bytearray(files[path])
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place] = data.draw(st.integers(0, 255))
+    files[path] = bytes(content[: data.draw(st.integers(1, len(content)))])
+    blob = tmp_path_factory.mktemp("tree") / "blob"
+    blob.write_bytes(b"".join(files.values()))
+    starts = np.cumsum([0, *map(len, files.values())]).tolist()
+    members = {
+        name: Member(start, len(files[name])) for name, start in zip(files, starts, strict=False)
+    }
+
+    with Tree(blob, members) as tree:
+        INDEX.detect(tree)
+        objects, *_ = read(tree)
+
+    assert [pixels for _, pixels in objects["images/1.jpg"]] == [ONE, TWO, THREE]
+
+
+def test_an_archive_without_masks_is_refused(tree_of):
+    """The message says how it should be."""
+    with pytest.raises(InvalidInput, match="a folder named masks"):
+        INDEX.read(tree_of(**{FILE: jpeg()}), Report(), max_records=10)
+
+
+def test_too_many_images_or_objects_are_refused(tree_of, monkeypatch):
+    """All objects are held in memory."""
+    tree = tree_of(**pairs(MASK, MASK))
+
+    with pytest.raises(InvalidInput, match="more than 1 images"):
+        INDEX.read(tree, Report(), max_records=1)
+    monkeypatch.setattr(drafts, "MAX_OUTLINE_BYTES", 300)
+    with pytest.raises(InvalidInput, match="more than 300 bytes"):
+        INDEX.read(tree, Report(), max_records=3)
