@@ -7,27 +7,17 @@ server refused or the job did not succeed, 2 wrong arguments, 3 no server, 130 s
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from google.protobuf.message import Message
 
-from client import arguments, as_json, display
-from client.api import Client
+from client import answers, arguments, as_json, console, display, evaluations, session
 from client.channel import DEFAULT_ADDRESS
 from client.errors import CallFailed, JobFailed
 from client.predicting import predict_files
-from nocode.vision.v1 import (
-    dataset_source_pb2,
-    evaluation_pb2,
-    job_pb2,
-    pipeline_pb2,
-    prediction_pb2,
-)
+from nocode.vision.v1 import pipeline_pb2, prediction_pb2
 
 app = typer.Typer(
     name="nocode-vision",
@@ -38,17 +28,6 @@ app = typer.Typer(
 )
 
 
-@dataclass
-class Options:
-    """What holds for every command."""
-
-    address: str
-    as_json: bool
-
-
-_options = Options("", False)
-
-
 @app.callback()
 def options(
     address: Annotated[
@@ -57,12 +36,18 @@ def options(
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Train image models without writing code, and call them."""
-    _options.address = address
-    _options.as_json = json
+    session.options.address = address
+    session.options.as_json = json
 
 
 TaskOption = Annotated[
-    str, typer.Option("--task", "-t", help="What to train for: classification or detection.")
+    str,
+    typer.Option(
+        "--task",
+        "-t",
+        help="What to train for: classification, detection, semantic-segmentation or "
+        "instance-segmentation.",
+    ),
 ]
 AllTasks = Annotated[str, typer.Option("--task", "-t", help="Only this task; - means all.")]
 Limit = Annotated[int, typer.Option(min=1, help="At most this many, newest first.")]
@@ -72,6 +57,20 @@ SaveTo = Annotated[
 ]
 
 
+class MaskFormat(StrEnum):
+    """How masks are sent."""
+
+    RLE = "rle"
+    PNG = "png"
+
+
+MASK_FORMATS = {
+    None: prediction_pb2.PredictOptions.MASK_FORMAT_UNSPECIFIED,
+    MaskFormat.RLE: prediction_pb2.PredictOptions.MASK_FORMAT_RLE,
+    MaskFormat.PNG: prediction_pb2.PredictOptions.MASK_FORMAT_PNG,
+}
+
+
 @app.command("import")
 def import_(
     source: Annotated[str, typer.Argument(help="An archive, a folder, or s3://BUCKET/KEY.")],
@@ -79,21 +78,30 @@ def import_(
     dataset_id: Annotated[str, typer.Option("--id", help="Id of the data set.")] = "",
     name: Annotated[str, typer.Option(help="A name for people.")] = "",
     format: Annotated[str, typer.Option(help="E.g. image_folder or coco; else detected.")] = "",  # noqa: A002
+    void_index: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Of semantic-segmentation: the value of pixels that nobody labeled.",
+        ),
+    ] = None,
     no_wait: NoWait = False,
 ) -> None:
     """Import labeled images as a data set."""
-    with _client() as client:
+    with session.connected() as client:
         job = client.import_dataset(
             task,
-            _source(client, task, source),
+            session.source_of(client, task, source),
             dataset_id=dataset_id,
             display_name=name,
             format=format,
+            void_index=void_index,
         )
-        job = _finish(client, job, no_wait)
+        job = session.finish(client, job, no_wait)
         if job.dataset:
             dataset = client.dataset(job.dataset)
-            _show(dataset, lambda: display.dataset(dataset))
+            session.show(dataset, lambda: display.dataset(dataset))
 
 
 @app.command()
@@ -121,7 +129,7 @@ def train(
         "--name": name,
         "--group-by": group_by,
     }
-    with _client() as client:
+    with session.connected() as client:
         if "/pipelines/" in dataset:
             arguments.refuse_for_pipeline(dataset, own)
             pipeline_name = dataset
@@ -139,28 +147,28 @@ def train(
                 split_config=pipeline_pb2.SplitConfig(group_by=group_by),
             )
             pipeline_name = client.create_pipeline(task, pipeline, pipeline_id=pipeline_id).name
-        job = _finish(client, client.train(pipeline_name), no_wait)
+        job = session.finish(client, client.train(pipeline_name), no_wait)
         if job.model:
             model = client.model(job.model)
-            _show(model, lambda: display.model(model))
-            _save(client, job.name, model.evaluation, save)
+            session.show(model, lambda: display.model(model))
+            session.save_plots(client, job.name, model.evaluation, save)
 
 
 @app.command()
 def watch(job: Annotated[str, typer.Argument(help="tasks/TASK/jobs/ID.")]) -> None:
     """Follow a job until it ends."""
-    with _client() as client:
-        ended = _follow(client, job)
-        _show(ended, lambda: display.job(ended))
-        _check(ended)
+    with session.connected() as client:
+        ended = session.follow(client, job)
+        session.show(ended, lambda: display.job(ended))
+        session.check(ended)
 
 
 @app.command()
 def cancel(job: Annotated[str, typer.Argument(help="tasks/TASK/jobs/ID.")]) -> None:
     """Stop a job."""
-    with _client() as client:
+    with session.connected() as client:
         stopped = client.cancel(job)
-        _show(stopped, lambda: display.job(stopped))
+        session.show(stopped, lambda: display.job(stopped))
 
 
 @app.command()
@@ -172,11 +180,11 @@ def evaluate(
     save: SaveTo = None,
 ) -> None:
     """Measure a model on images."""
-    with _client() as client:
-        job = _finish(client, client.evaluate(name, subset, dataset), no_wait)
+    with session.connected() as client:
+        job = session.finish(client, client.evaluate(name, subset, dataset), no_wait)
         if job.HasField("evaluation"):
-            _show(job.evaluation, lambda: display.evaluation(job.evaluation))
-            _save(client, job.name, job.evaluation, save)
+            session.show(job.evaluation, lambda: evaluations.evaluation(job.evaluation))
+            session.save_plots(client, job.name, job.evaluation, save)
 
 
 @app.command()
@@ -185,6 +193,13 @@ def predict(
     images: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Images.")],
     overlay: Annotated[
         Path | None, typer.Option(file_okay=False, help="Folder for pictures of the answers.")
+    ] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="Folder for masks, as PNG; the output is without them."),
+    ] = None,
+    mask_format: Annotated[
+        MaskFormat | None, typer.Option(help="How masks are sent, for --json; else as rle.")
     ] = None,
     threshold: Annotated[
         float | None,
@@ -201,6 +216,7 @@ def predict(
     """Ask a model what it sees in images."""
     wanted = prediction_pb2.PredictOptions(
         overlay=overlay is not None,
+        mask_format=MASK_FORMATS[mask_format],
         score_threshold=threshold,
         top_k=top_k,
         max_results=max_results,
@@ -208,23 +224,24 @@ def predict(
     )
     width = max(len(str(path)) for path in images)
     failed = False
-    if overlay is not None:
-        overlay.mkdir(parents=True, exist_ok=True)
-    with _client() as client:
+    for folder in (overlay, masks):
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+    with session.connected() as client:
         for batch, response in predict_files(client, name, images, wanted):
-            for path, prediction in zip(batch, response.predictions, strict=True):
-                if overlay is not None and prediction.overlay_png:
-                    target = _unused(overlay / f"{path.stem}.png")
-                    target.write_bytes(prediction.overlay_png)
-                    display.note(f"Saved {target}")
-                if _options.as_json:
-                    fields = {"image": str(path), "model": response.model}
-                    fields |= as_json.fields(prediction)
-                    del fields["overlay_png"]
-                    as_json.print_line(fields)
+            for path, seen in zip(batch, response.predictions, strict=True):
+                drawn = answers.save_overlay(seen, path, overlay) if overlay else None
+                saved = answers.save_masks(seen, path, masks) if masks else None
+                if drawn:
+                    console.note(f"Saved {drawn}")
+                if saved:
+                    more = f" and {len(saved) - 1} more masks" if len(saved) > 1 else ""
+                    console.note(f"Saved {saved[0]}{more}")
+                if session.options.as_json:
+                    as_json.print_line(answers.fields(path, response.model, seen, saved))
                 else:
-                    display.prediction(path, prediction, width)
-                failed = failed or prediction.HasField("error")
+                    answers.show(path, seen, width)
+                failed = failed or seen.HasField("error")
     if failed:
         raise typer.Exit(1)
 
@@ -236,16 +253,16 @@ def export(
     format: Annotated[str, typer.Option(help="onnx or safetensors.")] = "onnx",  # noqa: A002
 ) -> None:
     """Write a model in another format, and save the file."""
-    with _client() as client:
-        job = _finish(client, client.export(name, format), no_wait=False)
+    with session.connected() as client:
+        job = session.finish(client, client.export(name, format), no_wait=False)
         client.download(job.name, job.export.uri, output)
-        _show(job.export, lambda: display.note(f"Saved {output}"))
+        session.show(job.export, lambda: console.note(f"Saved {output}"))
 
 
 @app.command()
 def delete(name: Annotated[str, typer.Argument(help="A data set, pipeline or model.")]) -> None:
     """Delete a data set, a pipeline or a model."""
-    with _client() as client:
+    with session.connected() as client:
         client.delete(name)
 
 
@@ -279,15 +296,15 @@ def architectures(
     task: AllTasks = "-",
 ) -> None:
     """List what can be trained; with a name, its settings."""
-    with _client() as client:
+    with session.connected() as client:
         found: list[Any] = client.list("architectures", task, 1000)
     if not name:
-        _show_all(found, lambda: display.listing("architectures", found))
+        session.show_all(found, lambda: display.listing("architectures", found))
         return
     by_name = {architecture.name: architecture for architecture in found}
     if name not in by_name:
         raise typer.BadParameter(f"{name} is none of {', '.join(by_name)}.")
-    _show(by_name[name], lambda: display.settings(by_name[name]))
+    session.show(by_name[name], lambda: display.settings(by_name[name]))
 
 
 def main() -> None:
@@ -297,99 +314,18 @@ def main() -> None:
     except JobFailed as error:
         # The worker's log is for what the server cannot explain; the rest, a user can mend.
         log = error.log if error.code == "INTERNAL" else ""
-        display.failure(error.message, error.reason, log)
+        console.failure(error.message, error.reason, log)
         sys.exit(1)
     except CallFailed as error:
-        display.failure(error.message, error.reason)
+        console.failure(error.message, error.reason)
         sys.exit(3 if error.unreachable else 1)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        display.failure(f"{place}{error.strerror or error}")
+        console.failure(f"{place}{error.strerror or error}")
         sys.exit(1)
 
 
-@contextmanager
-def _client() -> Iterator[Client]:
-    with Client(_options.address) as client:
-        yield client
-
-
-def _source(client: Client, task: str, source: str) -> dataset_source_pb2.DatasetSource:
-    if source.startswith("s3://"):
-        return dataset_source_pb2.DatasetSource(uri=source)
-    path = Path(source)
-    if not path.exists():
-        raise typer.BadParameter(f"{source} is neither a file, nor a folder, nor an s3:// address.")
-    with display.upload_bar(path) as progress:
-        return dataset_source_pb2.DatasetSource(upload=client.upload(task, path, progress))
-
-
-def _finish(client: Client, job: job_pb2.Job, no_wait: bool) -> job_pb2.Job:
-    """Follow a job with a bar until it has succeeded; with `no_wait`, only name it."""
-    if no_wait:
-        _show(job, lambda: display.note(f"{job.name}\nFollow it: nocode-vision watch {job.name}"))
-        return job
-    ended = _follow(client, job.name)
-    _check(ended)
-    return ended
-
-
-def _follow(client: Client, job: str) -> job_pb2.Job:
-    """Follow a job with a bar until it has ended, and say what it noticed."""
-    try:
-        ended = display.follow(client.watch(job))
-    except KeyboardInterrupt:
-        display.note(
-            f"The job goes on. Come back with: nocode-vision watch {job}\n"
-            f"Stop it with: nocode-vision cancel {job}"
-        )
-        raise typer.Exit(130) from None
-    display.findings(ended.findings)
-    return ended
-
-
-def _check(ended: job_pb2.Job) -> None:
-    if ended.state != job_pb2.Job.STATE_SUCCEEDED:
-        raise JobFailed(ended)
-
-
 def _list(collection: str, task: str, limit: int) -> None:
-    with _client() as client:
+    with session.connected() as client:
         found = client.list(collection, task, limit)
-    _show_all(found, lambda: display.listing(collection, found))
-
-
-def _save(
-    client: Client, job: str, evaluation: evaluation_pb2.Evaluation, folder: Path | None
-) -> None:
-    """Save the plots of an evaluation; every picture's path is printed."""
-    if folder is None:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    for plot in evaluation.plots:
-        path = client.download(job, plot.uri, folder / plot.uri.rsplit("/", 1)[-1])
-        display.note(f"Saved {path}  ({plot.title})")
-
-
-def _unused(path: Path) -> Path:
-    """Return `path`, or one with a number if it exists: two images may share a name."""
-    candidate, number = path, 1
-    while candidate.exists():
-        number += 1
-        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    return candidate
-
-
-def _show(message: Message, as_text: Callable[[], None]) -> None:
-    if _options.as_json:
-        as_json.print_document(message)
-    else:
-        as_text()
-
-
-def _show_all(messages: list[Message], as_text: Callable[[], None]) -> None:
-    if _options.as_json:
-        for message in messages:
-            as_json.print_line(as_json.fields(message))
-    else:
-        as_text()
+    session.show_all(found, lambda: display.listing(collection, found))

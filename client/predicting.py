@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 IMAGES_A_REQUEST = 8
 # An overlay may have 12 MiB, and those of a request come back in one message.
 OVERLAYS_A_REQUEST = 4
+# Each object comes with a picture of the image's size.
+PNG_MASKS_A_REQUEST = 1
 # Each may be as much work as 65 images.
 TILED_A_REQUEST = 1
 BYTES_A_REQUEST = 16 * 1024**2
@@ -45,6 +47,8 @@ def predict_files(
         OSError: A file cannot be read.
     """
     most = OVERLAYS_A_REQUEST if options.overlay else IMAGES_A_REQUEST
+    if options.mask_format == prediction_pb2.PredictOptions.MASK_FORMAT_PNG:
+        most = PNG_MASKS_A_REQUEST
     most = TILED_A_REQUEST if options.tiling else most
     batch: list[Path] = []
     contents: list[bytes] = []

@@ -5,9 +5,12 @@ from concurrent import futures
 import grpc
 import pytest
 
-from nocode.vision.v1 import job_pb2_grpc, prediction_pb2_grpc
+from nocode.vision.v1 import dataset_pb2_grpc, job_pb2_grpc, prediction_pb2_grpc
 
 ADD = {
+    dataset_pb2_grpc.DatasetServiceServicer: (
+        dataset_pb2_grpc.add_DatasetServiceServicer_to_server
+    ),
     job_pb2_grpc.JobServiceServicer: job_pb2_grpc.add_JobServiceServicer_to_server,
     prediction_pb2_grpc.PredictionServiceServicer: (
         prediction_pb2_grpc.add_PredictionServiceServicer_to_server

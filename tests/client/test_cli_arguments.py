@@ -25,6 +25,11 @@ def command():
         pytest.param(["train", DATASET, "--set", "epoch_count=x"], "integer", id="no integer"),
         pytest.param(["train", DATASET, "--set", "learning_rate=x"], "number", id="no number"),
         pytest.param(["import", "/nowhere"], "/nowhere", id="no such file"),
+        pytest.param(["import", "s3://b/k", "--void-index", "-1"], "--void-index", id="no value"),
+        pytest.param(["import", "s3://b/k", "--void-index", "65536"], "65535", id="no 16 bits"),
+        pytest.param(
+            ["predict", PIPELINE, __file__, "--mask-format", "gif"], "'png'", id="no mask format"
+        ),
         pytest.param(["predict", PIPELINE, "/nowhere"], "/nowhere", id="no such image"),
     ],
 )

@@ -1,19 +1,9 @@
 """Names are shown as they are, whatever a terminal library could take them for."""
 
-from pathlib import Path
-
 import pytest
 
-from client import display
-from nocode.vision.v1 import (
-    dataset_pb2,
-    evaluation_pb2,
-    finding_pb2,
-    job_pb2,
-    model_pb2,
-    pipeline_pb2,
-    prediction_pb2,
-)
+from client import console, display, progress
+from nocode.vision.v1 import dataset_pb2, finding_pb2, job_pb2, model_pb2, pipeline_pb2
 
 # The first three would be a style, the end of one that never began, and a picture.
 NAMES = ("dog [male]", "[/a]", ":smile:", "a\\[b]")
@@ -22,7 +12,7 @@ NAMES = ("dog [male]", "[/a]", ":smile:", "a\\[b]")
 @pytest.fixture(autouse=True)
 def wide(monkeypatch):
     """Tables that fold nothing."""
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(console.out, "width", 200)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -36,51 +26,19 @@ def test_a_data_set_shows_its_classes_as_they_are(name, capsys):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_evaluation_shows_its_classes_as_they_are(name, capsys):
-    """In the row of each."""
-    metrics = evaluation_pb2.ClassificationMetrics()
-    metrics.per_class.add(class_name=name)
-
-    display.evaluation(evaluation_pb2.Evaluation(subset=name, classification=metrics))
-
-    shown = capsys.readouterr().out
-    assert f"0 images ({name})" in shown
-    assert shown.count(name) == 2
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_prediction_shows_file_and_class_as_they_are(name, capsys):
-    """In a line, the file's name padded to the longest."""
-    prediction = prediction_pb2.Prediction()
-    prediction.classification.classes.add(class_name=name, score=0.5)
-
-    display.prediction(Path(name), prediction, 12)
-
-    assert capsys.readouterr().out == f"{name:12}  {name} 0.500\n"
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_lists_and_messages_show_names_as_they_are(name, capsys):
     """Of jobs, of findings, of errors."""
     job = job_pb2.Job(state=job_pb2.Job.STATE_QUEUED, waiting_reason=name)
 
     display.listing("jobs", [job])
     display.findings([finding_pb2.Finding(id="X", message="M.", examples=[name])])
-    display.failure(name, "REASON")
-    display.follow([job])
+    console.failure(name, "REASON")
+    progress.follow([job])
 
     shown = capsys.readouterr()
     assert name in shown.out
     assert shown.err.count(name) == 3
     assert f"Error: {name} [REASON]" in shown.err
-
-
-def test_an_upload_shows_its_file_as_it_is(capsys):
-    """Beside the bar."""
-    with display.upload_bar(Path("data/photos [new].zip")) as progress:
-        progress(1, 2)
-
-    assert "photos [new].zip" in capsys.readouterr().err
 
 
 def test_a_data_set_of_objects_shows_how_many_there_are(capsys):
@@ -97,31 +55,27 @@ def test_a_data_set_of_objects_shows_how_many_there_are(capsys):
     assert "objects" not in of_images
 
 
-def test_an_evaluation_of_a_detector_shows_every_metric_and_every_class(capsys):
-    """With its interval; -1 is what COCO says where there is nothing to measure on."""
-    box = evaluation_pb2.CocoMetrics(ap=0.4321, ap50=0.7654, ap75=0.5, ap_small=-1, ar_100=0.6)
-    box.confidence_intervals["ap50"].low = 0.7111
-    box.confidence_intervals["ap50"].high = 0.8222
-    box.per_class.add(
-        class_name="platelet", ap=0.25, ap50=0.625, support=36, best_f1=0.875, best_f1_threshold=0.4
-    )
-    box.per_class.add(class_name="unseen", ap=-1, ap50=-1)
-    measured = evaluation_pb2.Evaluation(
-        subset="test", image_count=12, detection=evaluation_pb2.DetectionMetrics(box=box)
-    )
+def test_a_data_set_of_pixels_shows_the_share_of_each_class(capsys):
+    """Of all that somebody labeled; a class in no image has none."""
+    counts = [
+        dataset_pb2.ClassCount(class_name="sky", image_count=3, pixel_count=7500),
+        dataset_pb2.ClassCount(class_name="roof", image_count=2, pixel_count=2499),
+        dataset_pb2.ClassCount(class_name="bird", image_count=1, pixel_count=1),
+        dataset_pb2.ClassCount(class_name="car"),
+    ]
 
-    display.evaluation(measured)
+    display.dataset(dataset_pb2.Dataset(name="n", class_counts=counts))
 
-    rows = {
-        cells[0]: cells[1:]
-        for line in capsys.readouterr().out.splitlines()
-        if len(cells := [cell.strip() for cell in line.strip("│┃").split("│")]) > 1
-    }
-    assert rows["box.ap"] == ["0.4321", ""]
-    assert rows["box.ap50"] == ["0.7654", "0.7111 – 0.8222"]
-    assert rows["box.ap_small"][0] == "–"
-    assert rows["platelet"] == ["0.2500", "0.6250", "36", "0.8750", "0.4000"]
-    assert rows["unseen"][:3] == ["–", "–", "0"]
+    shown = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in shown.splitlines()]
+    assert [row for row in rows if len(row) == 3] == [
+        ["sky", "3", "75.0 %"],
+        ["roof", "2", "25.0 %"],
+        ["bird", "1", "< 0.1 %"],
+        ["car", "0", "0.0 %"],
+    ]
+    assert "pixels" in shown
+    assert "objects" not in shown
 
 
 def test_a_list_of_models_shows_the_first_metric(capsys):
@@ -136,7 +90,7 @@ def test_a_list_of_models_shows_the_first_metric(capsys):
 
 def test_names_in_lists_are_whole_in_a_narrow_terminal(capsys, monkeypatch):
     """They are for the next command. Of an error a list has room for the first sentence."""
-    monkeypatch.setattr(display.out, "width", 80)
+    monkeypatch.setattr(console.out, "width", 80)
     name = "fasterrcnn_mobilenet_v3_large_320_fpn"
     recipe = pipeline_pb2.TrainingConfig(image_size_px=320)
     architecture = pipeline_pb2.Architecture(
@@ -166,31 +120,3 @@ def test_limits_of_settings_are_exact(capsys):
     shown = capsys.readouterr().out
     assert "0 to 4294967295" in shown
     assert " 0.00025 " in shown
-
-
-def test_a_prediction_of_objects_is_a_line_and_a_table(capsys):
-    """The line says what there is, most first; the table where."""
-    prediction = prediction_pb2.Prediction()
-    add = prediction.detection.objects.add
-    for name, score, left in (("dog", 0.9, 1), ("cat [f]", 0.75, 2.26), ("cat [f]", 0.5, 30)):
-        box = prediction_pb2.BoundingBox(xmin=left, ymin=2, xmax=left + 40, ymax=50)
-        add(class_name=name, score=score, box=box)
-
-    display.prediction(Path("a.jpg"), prediction, 8)
-
-    line, *table = capsys.readouterr().out.splitlines()
-    assert line == "a.jpg     2 × cat [f], 1 × dog"
-    cells = [[cell.strip() for cell in row.strip("│").split("│")] for row in table if "│" in row]
-    assert cells[0] == ["dog", "0.900", "1.0", "2.0", "41.0", "50.0"]
-    assert cells[1] == ["cat [f]", "0.750", "2.3", "2.0", "42.3", "50.0"]
-    assert len(cells) == 3
-
-
-def test_an_image_without_an_object_says_so(capsys):
-    """Without a table."""
-    prediction = prediction_pb2.Prediction()
-    prediction.detection.SetInParent()
-
-    display.prediction(Path("a.jpg"), prediction, 5)
-
-    assert capsys.readouterr().out == "a.jpg  nothing\n"

@@ -117,6 +117,19 @@ def test_images_in_tiles_are_asked_for_one_by_one(client, server, files):
     assert server.requests == [1, 1, 1]
 
 
+def test_masks_as_pictures_are_asked_for_one_image_at_a_time(client, server, files):
+    """An image may have a hundred, each of its own size; as runs they are small."""
+    png, rle = (
+        prediction_pb2.PredictOptions.MASK_FORMAT_PNG,
+        prediction_pb2.PredictOptions.MASK_FORMAT_RLE,
+    )
+
+    answers(client, files(1, 1), prediction_pb2.PredictOptions(mask_format=png))
+    answers(client, files(1, 1), prediction_pb2.PredictOptions(mask_format=rle))
+
+    assert server.requests == [1, 1, 2]
+
+
 def test_overlays_are_asked_for_in_smaller_requests(client, server, files):
     """They come back in one message, each larger than the image may be."""
     answers(client, files(*[1] * 8), prediction_pb2.PredictOptions(overlay=True))
