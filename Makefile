@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help bench-predict bench-evaluate bench-train-detection demo demo-detection run setup protos check fix test test-slow lock bench-gateway bench-import bench-train clean
+.PHONY: help bench-predict bench-evaluate bench-train-detection demo demo-detection demo-segmentation run setup protos check fix test test-slow lock bench-gateway bench-import bench-train clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -43,6 +43,9 @@ demo: setup  ## Train on real images, measure, predict, and show it.
 
 demo-detection: setup  ## The same for finding cells in photos of blood.
 	$(BIN)/python -m examples.detection
+
+demo-segmentation: setup  ## The same for the parts of facades, pixel by pixel.
+	$(BIN)/python -m examples.segmentation
 
 lock:  ## Pin the newest versions that pyproject.toml allows.
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --upgrade \

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 S3 = "s3"
 GATEWAY = "gateway"
-SERVICES = ("classification", "detection")
+SERVICES = ("classification", "detection", "segmentation")
 
 _LOOPBACK = "127.0.0.1"
 # A service imports torch, which takes half a minute on a busy machine without byte code.

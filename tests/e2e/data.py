@@ -1,6 +1,7 @@
 """Small labeled images, made so that a network learns them in seconds."""
 
 import io
+import json
 import zipfile
 
 import numpy as np
@@ -21,6 +22,12 @@ def shape(kind, rng, *, size=48):
 
 def scene(rng, *, size=96, most=3):
     """Draw one to three shapes that do not touch; return the image with (kind, box) of each."""
+    image, objects = masked_scene(rng, size=size, most=most)
+    return image, [(kind, box) for kind, box, _ in objects]
+
+
+def masked_scene(rng, *, size=96, most=3):
+    """Do the same; return the image with (kind, box, pixels) of each, these bool (H, W)."""
     image = Image.fromarray(rng.integers(0, 60, (size, size, 3), dtype=np.uint8))
     cell = size // 2
     corners = [(x, y) for x in (0, cell) for y in (0, cell)]
@@ -31,8 +38,18 @@ def scene(rng, *, size=96, most=3):
         drawn, box = _alone(kind, rng, cell, most_radius=cell // 2 - 3)
         x, y = corners[place]
         image.paste(drawn, (x, y), drawn)
-        objects.append((kind, (box[0] + x, box[1] + y, box[2] + x, box[3] + y)))
+        pixels_HW = np.zeros((size, size), dtype=bool)
+        pixels_HW[y : y + cell, x : x + cell] = np.asarray(drawn)[..., 3] > 0
+        objects.append((kind, (box[0] + x, box[1] + y, box[2] + x, box[3] + y), pixels_HW))
     return image, objects
+
+
+def labels_of(objects, *, size=96):
+    """Return the class of each pixel of a scene: 0 on the ground, then as in `CLASSES`."""
+    labels_HW = np.zeros((size, size), np.uint8)
+    for kind, _, pixels_HW in objects:
+        labels_HW[pixels_HW] = CLASSES.index(kind) + 1
+    return labels_HW
 
 
 def _alone(kind, rng, size, *, most_radius):
@@ -83,6 +100,61 @@ def scenes_archive(count, *, seed=0):
             lines = [_yolo_line(kind, box, image.size) for kind, box in objects]
             packed.writestr(f"scenes/labels/{number:03}.txt", "\n".join(lines))
     return file.getvalue()
+
+
+def masks_archive(count, *, seed=0):
+    """Return a zip of scenes, each with a PNG of the class of its pixels."""
+    rng = np.random.default_rng(seed)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as packed:
+        packed.writestr("scenes/classes.txt", "\n".join(["ground", *CLASSES]))
+        for number in range(count):
+            image, objects = masked_scene(rng)
+            labels = Image.fromarray(labels_of(objects))
+            packed.writestr(f"scenes/images/{number:03}.jpg", encoded(image))
+            packed.writestr(f"scenes/masks/{number:03}.png", encoded(labels, "PNG"))
+    return file.getvalue()
+
+
+def coco_archive(count, *, seed=0):
+    """Return a zip of scenes in the layout of COCO, with the pixels of each object."""
+    rng = np.random.default_rng(seed)
+    file = io.BytesIO()
+    listed = {
+        "images": [],
+        "annotations": [],
+        "categories": [{"id": number, "name": name} for number, name in enumerate(CLASSES)],
+    }
+    with zipfile.ZipFile(file, "w") as packed:
+        for number in range(count):
+            image, objects = masked_scene(rng)
+            name = f"{number:03}.jpg"
+            packed.writestr(f"scenes/{name}", encoded(image))
+            width, height = image.size
+            listed["images"].append(
+                {"id": number, "file_name": name, "width": width, "height": height}
+            )
+            for kind, (xmin, ymin, xmax, ymax), pixels_HW in objects:
+                listed["annotations"].append(
+                    {
+                        "id": len(listed["annotations"]) + 1,
+                        "image_id": number,
+                        "category_id": CLASSES.index(kind),
+                        "bbox": [xmin, ymin, xmax - xmin, ymax - ymin],
+                        "area": int(pixels_HW.sum()),
+                        "iscrowd": 0,
+                        "segmentation": {"size": [height, width], "counts": _runs(pixels_HW)},
+                    }
+                )
+        packed.writestr("scenes/annotations.json", json.dumps(listed))
+    return file.getvalue()
+
+
+def _runs(pixels_HW):
+    """Count pixels down the columns, those outside first."""
+    flat = np.concatenate([[False], pixels_HW.ravel(order="F"), [not pixels_HW[-1, -1]]])
+    ends = np.flatnonzero(flat[1:] != flat[:-1])
+    return np.diff(ends, prepend=0).tolist()
 
 
 def _yolo_line(kind, box, size):
