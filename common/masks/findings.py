@@ -53,6 +53,11 @@ MASK_FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
         "Pixels of classes that the model does not know are not measured. To measure them, train a "
         "model with these classes.",
     ),
+    "REGIONS_TINY": (
+        _WARNING,
+        "Classes have fewer than {minimum_px} pixels in an image once it is resized to {size_px}, "
+        "and will hardly be found there. Raise training_config.image_size_px.",
+    ),
     "VALUES_OUTSIDE_CLASSES": (
         _WARNING,
         "Masks have values that are no number of a class. These pixels are void: neither trained "

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from common.data import transforms
-from common.data.findings import Report
+from common.data.findings import FINDINGS, Report
 from common.errors import Internal
 from common.masks.label_maps import VOID, LabelMap
 from common.serving import network as serving
@@ -85,6 +85,7 @@ class TestTarget:
 
         LEARNER.check_targets([target(small), target(large)], SIZE_PX, Heard())
 
+        assert "REGIONS_TINY" in FINDINGS
         assert seen == {"REGIONS_TINY": (2, {"minimum_px": LEAST_REGION_PX, "size_px": SIZE_PX})}
 
 
