@@ -61,8 +61,8 @@ def fit(labels_HW: Labels, where: str, info: ImageInfo, report: Report) -> Label
     as_stored = upright[::-1] if info.orientation >= 5 else upright
     if size in {upright, as_stored}:
         turn = size != upright
-    elif _same_shape(size, upright) or _same_shape(size, as_stored):
-        turn = not _same_shape(size, upright)
+    elif same_shape(size, upright) or same_shape(size, as_stored):
+        turn = not same_shape(size, upright)
         goal = as_stored if turn else upright
         report.add("MASKS_SCALED", _sizes(where, size, goal))
         labels_HW = resized(labels_HW, *goal)
@@ -72,12 +72,13 @@ def fit(labels_HW: Labels, where: str, info: ImageInfo, report: Report) -> Label
     if turn:
         report.add("MASKS_TURNED", where)
         return turned(labels_HW, info.orientation)
-    if info.orientation != 1 and _same_shape(size, as_stored):
+    if info.orientation != 1 and same_shape(size, as_stored):
         report.add("MASKS_MAYBE_TURNED", where)
     return labels_HW
 
 
-def _same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether a picture may be the other on a copy of another size, of (width, height) pixels."""
     across, down = one[0] * other[1], one[1] * other[0]
     return abs(across - down) * _SAME_SHAPE <= down
 

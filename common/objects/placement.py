@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.masks import rle
-from common.masks.drafts import resized, turned
+from common.masks.drafts import resized, same_shape, turned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 BORDER_PX = 0.02
 """Closer to the border than this is on it: what is left of rounding."""
 
-# Annotations of the same shape as the image, but for one part in so many, were made on a copy of
-# another size.
-_SAME_SHAPE = 50
 # A box that ends at more than so many times the size that the file says shows that it is wrong.
 _BEYOND = 1.02
 # Of pixels, as far as annotation files have them and 32 bits can hold them.
@@ -68,7 +65,7 @@ class Placement:
         elif sized and said != size:
             where = f"{file}: {said[0]} × {said[1]} in {draft.source}, "
             where += f"{size[0]} × {size[1]} in fact"
-            if _shape_differs(said, size) or _need_more(draft, said, size):
+            if not same_shape(said, size) or _need_more(draft, said, size):
                 report.add("ANNOTATED_SIZE_DIFFERS", where)
             else:
                 self._across, self._down = size[0] / said[0], size[1] / said[1]
@@ -111,7 +108,7 @@ class Placement:
         if said == upright:
             return mask
         sizes = f"{where}: {said[0]} × {said[1]}, its image {size[0]} × {size[1]}"
-        if _shape_differs(said, size):
+        if not same_shape(said, size):
             report.add("OBJECT_MASKS_OF_OTHER_SIZE", sizes)
             return None
         pixels_HW = rle.decode(mask)
@@ -124,16 +121,11 @@ class Placement:
         return rle.encode(pixels_HW)
 
 
-def _shape_differs(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    across, down = one[0] * other[1], one[1] * other[0]
-    return abs(across - down) * _SAME_SHAPE > down  # whole numbers, however large
-
-
 def _nearer(said: tuple[int, int], one: tuple[int, int], other: tuple[int, int]) -> bool:
     """Whether the said size is the one, or has its shape, and not so the other."""
     if said in {one, other}:
         return said == one != other
-    return _shape_differs(said, other) and not _shape_differs(said, one)
+    return not same_shape(said, other) and same_shape(said, one)
 
 
 def _need_more(draft: Draft, said: tuple[int, int], size: tuple[int, int]) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
-from client import CallFailed, Client
+from client import CallFailed
 from nocode.vision.v1 import dataset_source_pb2, pipeline_pb2, prediction_pb2
 from tests.e2e import lifecycle
 from tests.e2e.data import CLASSES, archive, encoded, shape
@@ -17,13 +17,6 @@ TASK = "classification"
 
 # Each trains, on cores that it shares with the other tests.
 pytestmark = pytest.mark.timeout(900)
-
-
-@pytest.fixture(scope="module")
-def client(stack):
-    """A client of the gateway."""
-    with Client(stack.address) as connected:
-        yield connected
 
 
 @pytest.fixture(scope="module")

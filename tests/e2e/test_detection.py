@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from client import CallFailed, Client
+from client import CallFailed
 from nocode.vision.v1 import dataset_source_pb2, pipeline_pb2, prediction_pb2
 from tests.e2e import lifecycle
 from tests.e2e.data import CLASSES, encoded, scene, scenes_archive
@@ -15,13 +15,6 @@ IMAGE_COUNT = 80
 
 # Each trains, on cores that it shares with the other tests.
 pytestmark = pytest.mark.timeout(900)
-
-
-@pytest.fixture(scope="module")
-def client(stack):
-    """A client of the gateway."""
-    with Client(stack.address) as connected:
-        yield connected
 
 
 @pytest.fixture(scope="module")

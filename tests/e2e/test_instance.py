@@ -6,7 +6,7 @@ The network is too large to learn much in a minute: what is checked is that its 
 import numpy as np
 import pytest
 
-from client import CallFailed, Client
+from client import CallFailed
 from nocode.vision.v1 import dataset_source_pb2, pipeline_pb2, prediction_pb2
 from tests.e2e import lifecycle
 from tests.e2e.data import CLASSES, coco_archive, encoded, masked_scene
@@ -17,13 +17,6 @@ SCENE_COUNT = 20
 
 # Each trains, on cores that it shares with the other tests.
 pytestmark = pytest.mark.timeout(900)
-
-
-@pytest.fixture(scope="module")
-def client(stack):
-    """A client of the gateway."""
-    with Client(stack.address) as connected:
-        yield connected
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 from pycocotools import mask as pycoco
 
-from client import Client
 from nocode.vision.v1 import dataset_source_pb2, pipeline_pb2, prediction_pb2
 from tests.e2e import lifecycle
 from tests.e2e.data import CLASSES, encoded, labels_of, masked_scene, masks_archive
@@ -19,13 +18,6 @@ SCENE_COUNT = 60
 
 # Each trains, on cores that it shares with the other tests.
 pytestmark = pytest.mark.timeout(900)
-
-
-@pytest.fixture(scope="module")
-def client(stack):
-    """A client of the gateway."""
-    with Client(stack.address) as connected:
-        yield connected
 
 
 @pytest.fixture(scope="module")

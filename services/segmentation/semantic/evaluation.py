@@ -20,6 +20,7 @@ from common.metrics.semantic_pool import SemanticPool
 from common.training.learner import Measurement
 from nocode.vision.v1 import evaluation_pb2 as pb
 from services.segmentation.semantic import annotation
+from services.segmentation.semantic.outputs import CERTAIN
 from services.segmentation.semantic.worst import worst_images
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def measure(
     confidence_N = np.zeros(len(samples))
     for number, sample in enumerate(samples):
         pool.add(sample.output.labels.unpack(), annotation.read(sample.annotation))
-        confidence_N[number] = sample.output.confidence_HW.mean() / 255
+        confidence_N[number] = sample.output.confidence_HW.mean() / CERTAIN
     metrics = semantic_metrics(pool, classes, seed=seed)
     plots = [("Confusion matrix", semantic_plots.confusion_matrix(metrics.confusion_matrix))]
     if pool.confusion_CC.any():
@@ -158,6 +159,6 @@ def _regions(
         is_it_HW = labels_HW == label
         region = {"label": label, "class": class_names[label], "pixel_count": int(count_C[label])}
         if confidence_HW is not None:
-            region["mean_score"] = float(confidence_HW.T[is_it_HW.T].mean() / 255)
+            region["mean_score"] = float(confidence_HW.T[is_it_HW.T].mean() / CERTAIN)
         region["counts"] = rle.text_of(rle.encode(is_it_HW))
         yield region

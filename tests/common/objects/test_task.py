@@ -20,7 +20,7 @@ class _Task(ObjectTask):
     formats = ()
 
     def learner(self):
-        raise NotImplementedError
+        raise NotImplementedError  # a data set is imported without it
 
 
 class _Masks(_Task):

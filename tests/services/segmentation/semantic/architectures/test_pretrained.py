@@ -46,10 +46,11 @@ def test_the_best_that_are_published_come_first(name):
         assert not published[0].partial
 
 
+@pytest.mark.parametrize(
+    "name", [name for name in CLASSIFIERS if name != "unet_resnet34"], scope="module"
+)
 def test_a_classifiers_weights_go_where_torchvision_puts_them(name, classifier, monkeypatch):
     """Its own builder, given the same weights, says where."""
-    if name == "unet_resnet34":
-        pytest.skip("torchvision has no U-Net")
     backbone = segmenters.get(name).published[-1]
     full = getattr(torchvision.models, CLASSIFIERS[name])(weights=None)
     full.load_state_dict(classifier, strict=False)
@@ -65,10 +66,9 @@ def test_a_classifiers_weights_go_where_torchvision_puts_them(name, classifier, 
     assert len(placed) == len(features(classifier)) > 0
 
 
+@pytest.mark.parametrize("name", ["unet_resnet34"], scope="module")
 def test_a_unets_encoder_is_torchvisions_resnet(classifier, name):
     """With the same weights, its last stage says the same of an image."""
-    if name != "unet_resnet34":
-        pytest.skip("it has no encoder")
     network = segmenters.get(name).build(2).eval()
     theirs = torchvision.models.resnet34(weights=None).eval()
     theirs.load_state_dict(classifier, strict=False)
@@ -103,7 +103,9 @@ def test_the_network_takes_them_and_keeps_the_rest(name, classifier):
 
 
 @pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
-@pytest.mark.parametrize("name", [name for name in CLASSIFIERS if name != "unet_resnet34"])
+@pytest.mark.parametrize(
+    "name", [name for name in CLASSIFIERS if name != "unet_resnet34"], scope="module"
+)
 def test_a_whole_segmenter_of_other_classes_fits(name):
     """Of Pascal VOC's, here."""
     entry = segmenters.get(name)
