@@ -30,7 +30,8 @@ class ActiveJob:
         job: The job as it was read last.
         etag: Version of what was read.
         read_at: When, by this process's own clock.
-        heard_at: When its worker was first seen to have said what it said last.
+        heard_at: When its worker was first seen to have said what it said last, or since when it is
+            listened to.
     """
 
     marker: Marker
@@ -54,7 +55,8 @@ class ActiveJobs:
     Args:
         jobs: The jobs.
         tasks: Of these tasks.
-        lease_s: How long what was read of a queued job is good for.
+        lease_s: How long what was read of a queued job is good for. Silence of a worker counts
+            while jobs are read at least twice as often.
     """
 
     def __init__(self, jobs: Jobs, tasks: Sequence[str], lease_s: float) -> None:
@@ -87,12 +89,6 @@ class ActiveJobs:
         """Read a job again at the next look, whatever its state."""
         self._entries.pop(name, None)
 
-    def forget_silence(self) -> None:
-        """Begin to listen anew, because for a time nothing could be heard."""
-        now = time.monotonic()
-        for entry in self._entries.values():
-            entry.heard_at = entry.read_at = now
-
     def _read(self, marker: Marker, known: ActiveJob | None) -> ActiveJob | None:
         now = time.monotonic()
         if known and known.job.state == states.QUEUED and now - known.read_at < self._lease_s:
@@ -101,6 +97,9 @@ class ActiveJobs:
             answer = self._jobs.get_if_changed(marker.job, known.etag if known else None)
         except NotFound:
             return None
+        if known and now - known.read_at > self._lease_s / 2:
+            # Nobody listened, as while the storage was away, so silence means nothing.
+            known.heard_at = now
         if answer is None and known:
             known.read_at = now
             return known

@@ -141,8 +141,6 @@ class Dispatcher:
                 is_away = False
                 self._wait()
             except (StorageUnavailable, Conflict) as error:
-                # Nobody could be heard of meanwhile, so silence means nothing.
-                self._active.forget_silence()
                 if not is_away:
                     _log.warning("jobs wait for the storage: %s", error)
                 is_away = True

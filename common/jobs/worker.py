@@ -37,7 +37,8 @@ RUNNERS: dict[pb.Job.Kind.ValueType, str] = {
     pb.Job.KIND_EVALUATE: "common.evaluation.run:run_evaluate",
     pb.Job.KIND_EXPORT: "common.evaluation.export:run_export",
 }
-_RETRY_S = 2.0
+# Several times in every lease: while the end of a job waits to be written, nobody is heard of.
+_RETRIES_A_LEASE = 8
 _INTERRUPTED = "Was interrupted; waits to go on."
 
 T = TypeVar("T")
@@ -63,7 +64,8 @@ def work(
         runners: `module:function` for each kind.
     """
     jobs = Jobs(bucket, queue_size=settings.job_queue_size)
-    job = _persist(lambda: jobs.get(names.parse(claim.name, "jobs")))
+    retry_s = settings.job_lease_s / _RETRIES_A_LEASE
+    job = _persist(lambda: jobs.get(names.parse(claim.name, "jobs")), retry_s)
     if not claim.holds(job):
         _log.info("attempt %d is not wanted any more", claim.attempt)
         return
@@ -74,7 +76,7 @@ def work(
         try:
             end = _run(context, runners[job.kind], jobs, claim)
             reporter.stop()
-            ended = _persist(end)
+            ended = _persist(end, retry_s)
         except ClaimLost:
             _log.warning("attempt %d is not wanted any more", claim.attempt)
             return
@@ -141,7 +143,7 @@ def _load(runner: str) -> Runner:
     return loaded
 
 
-def _persist(do: Callable[[], T]) -> T:
+def _persist(do: Callable[[], T], retry_s: float) -> T:
     """Do something with the bucket, again and again while it is away.
 
     Raises:
@@ -152,7 +154,7 @@ def _persist(do: Callable[[], T]) -> T:
             return do()
         except (StorageUnavailable, Conflict) as error:
             _log.warning("waiting for the storage: %s", error)
-            time.sleep(_RETRY_S)
+            time.sleep(retry_s)
 
 
 def _die() -> None:
