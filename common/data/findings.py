@@ -232,7 +232,12 @@ class Report:
             examples: The first of all that are added are kept.
             count: How many are added; by default, as many as there are examples.
             **values: For the message.
+
+        Raises:
+            KeyError: The table has no such finding.
         """
+        if finding_id not in FINDINGS:
+            raise KeyError(finding_id)
         noticed = self._noticed.setdefault(finding_id, _Noticed())
         added = 0
         for example in [examples] if isinstance(examples, str) else examples:

@@ -37,11 +37,14 @@ if TYPE_CHECKING:
 
 # Progress is reported after this many images or files.
 _REPORT_EVERY = 64
-# A row without a label is not among these: if its image is listed nowhere else, it is itself.
+# As formats report it. A row without a label is not among these: if its image is listed nowhere
+# else, it is itself. Masks are, since some formats read them themselves, to find the objects.
 _LEFT_OUT_BEFORE = {
     "IMAGES_WITHOUT_LABEL",
     "IMAGES_UNLABELED",
     "IMAGES_WITHOUT_MASK",
+    "IMAGES_WITHOUT_OBJECT_MASK",
+    "MASKS_UNREADABLE",
     "MASKS_WITHOUT_IMAGE",
     "IMAGE_IDS_REPEATED",
     "IMAGES_NOT_LISTED",
@@ -101,6 +104,7 @@ def _run(context: JobContext, report: Report) -> str:
         layout = formats.choose(context.task.formats_for(void_index), spec.format, tree)
         context.progress(phase="Reading labels")
         reading = layout.read(tree, report, max_records=limits.members)
+        left_out = _left_out_before(report)
         _check_class_count(context, reading.classes)
         images, fingerprints = _store_images(context, tree, reading.records, report)
     if not images:
@@ -121,7 +125,7 @@ def _run(context: JobContext, report: Report) -> str:
         image_count=len(entries),
         classes=classes,
         size_bytes=sum(entry.size for entry in entries),
-        skipped_count=len(reading.records) - len(images) + _left_out_before(report),
+        skipped_count=len(reading.records) - len(images) + left_out,
         job=context.job.name,
     )
     shown = [context.task.classes_of(entry.annotation) for entry in entries]

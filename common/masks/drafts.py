@@ -57,24 +57,43 @@ def fit(labels_HW: Labels, where: str, info: ImageInfo, report: Report) -> Label
         report: Told of masks that were turned or scaled, and of those that do not fit.
     """
     height, width = labels_HW.shape
-    size, upright = (width, height), (info.width, info.height)
-    as_stored = upright[::-1] if info.orientation >= 5 else upright
-    if size in {upright, as_stored}:
-        turn = size != upright
-    elif same_shape(size, upright) or same_shape(size, as_stored):
-        turn = not same_shape(size, upright)
-        goal = as_stored if turn else upright
-        report.add("MASKS_SCALED", _sizes(where, size, goal))
-        labels_HW = resized(labels_HW, *goal)
-    else:
-        report.add("MASK_SIZE_DIFFERS", _sizes(where, size, upright))
+    size = width, height
+    as_stored, goal = drawn_on(size, info)
+    if not same_shape(size, goal):
+        report.add("MASK_SIZE_DIFFERS", sizes(where, size, goal))
         return None
-    if turn:
+    if size != goal:
+        report.add("MASKS_SCALED", sizes(where, size, goal))
+        labels_HW = resized(labels_HW, *goal)
+    if as_stored:
         report.add("MASKS_TURNED", where)
         return turned(labels_HW, info.orientation)
-    if info.orientation != 1 and same_shape(size, as_stored):
+    if as_stored is None and info.orientation != 1:
         report.add("MASKS_MAYBE_TURNED", where)
     return labels_HW
+
+
+def drawn_on(size: tuple[int, int], info: ImageInfo) -> tuple[bool | None, tuple[int, int]]:
+    """Tell from a size whether something was drawn on an image as it is stored, or turned upright.
+
+    Args:
+        size: Width and height of what was drawn on.
+        info: The image's size and orientation.
+
+    Returns:
+        Whether it was the image as stored, None if the size does not say it; and the width and
+        height of that, or of the upright image.
+    """
+    upright = info.width, info.height
+    stored = upright[::-1] if info.orientation >= 5 else upright
+    if stored == upright:
+        return None, upright
+    if size in {upright, stored}:
+        return size == stored, size
+    of_stored, of_upright = same_shape(size, stored), same_shape(size, upright)
+    if of_stored == of_upright:
+        return None, upright
+    return of_stored, stored if of_stored else upright
 
 
 def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
@@ -83,7 +102,8 @@ def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return abs(across - down) * _SAME_SHAPE <= down
 
 
-def _sizes(where: str, size: tuple[int, int], wanted: tuple[int, int]) -> str:
+def sizes(where: str, size: tuple[int, int], wanted: tuple[int, int]) -> str:
+    """Say which size something has instead of which."""
     return f"{where}: {size[0]} × {size[1]}, its image {wanted[0]} × {wanted[1]}"
 
 

@@ -8,7 +8,8 @@ Format: https://cocodataset.org/#format-data. Computed by faster-coco-eval (Apac
 masks are those of pycocotools. It trusts what it is given, so that encodings from outside come in
 through `from_text` and `from_runs` alone, and polygons are cut at the image first.
 
-Shape letters: H height, W width, K masks, P points of a polygon.
+Shape letters: H height, W width, P points of a polygon, C crossings of a border, N
+points that are kept.
 """
 
 from __future__ import annotations
@@ -201,14 +202,14 @@ def _cut_at(points_P2: Floats, axis: int, sign: float, border: float) -> Floats:
     inside_P = sign * points_P2[:, axis] >= border
     if inside_P.all():
         return points_P2
-    kept: list[Floats] = []
-    for index, point_2 in enumerate(points_P2):
-        before_2 = points_P2[index - 1]
-        if inside_P[index] != inside_P[index - 1]:
-            part = (sign * border - before_2[axis]) / (point_2[axis] - before_2[axis])
-            crossing_2 = before_2 + part * (point_2 - before_2)
-            crossing_2[axis] = sign * border
-            kept.append(crossing_2)
-        if inside_P[index]:
-            kept.append(point_2)
-    return np.array(kept).reshape(-1, 2)
+    before_P2, was_inside_P = np.roll(points_P2, 1, axis=0), np.roll(inside_P, 1)
+    crosses_P = inside_P != was_inside_P
+    before_C2, point_C2 = before_P2[crosses_P], points_P2[crosses_P]
+    part_C = (sign * border - before_C2[:, axis]) / (point_C2[:, axis] - before_C2[:, axis])
+    crossings_C2 = before_C2 + part_C[:, None] * (point_C2 - before_C2)
+    crossings_C2[:, axis] = sign * border
+    # At each place the crossing on the way to the point, then the point.
+    both_P22: Floats = np.stack([points_P2, points_P2], axis=1)
+    both_P22[crosses_P, 0] = crossings_C2
+    kept_N2: Floats = both_P22[np.stack([crosses_P, inside_P], axis=1)]
+    return kept_N2

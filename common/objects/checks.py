@@ -31,17 +31,14 @@ _FINDING_OF = {
 def check_objects(
     classes: Sequence[str], annotations: Iterable[Mapping[str, Any]], report: Report
 ) -> None:
-    """Report what kinds of objects there are: few or very many, rare, marked."""
+    """Report what kinds of objects there are: few, rare, marked."""
     count_of: Counter[int] = Counter()
     marked: Counter[str] = Counter()
-    crowded, most = 0, 0
     for annotation in annotations:
         objects = annotation["objects"]
         for one in objects:
             count_of[one["label"]] += 1
             marked.update(mark for mark in _FINDING_OF if mark in one)
-        crowded += len(objects) > MANY_OBJECTS
-        most = max(most, len(objects))
     few = [index for index in range(len(classes)) if count_of[index] < LEAST_OBJECTS]
     report.add(
         "FEW_OBJECTS",
@@ -54,4 +51,3 @@ def check_objects(
         report.add("OBJECT_IMBALANCE", shown, count=1, ratio=ratio)
     for mark, finding_id in _FINDING_OF.items():
         report.add(finding_id, [], count=marked[mark])
-    report.add("CROWDED_IMAGES", [], count=crowded, most=most)

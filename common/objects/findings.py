@@ -234,7 +234,7 @@ OBJECT_FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] =
     ),
     "CROWDED_IMAGES": (
         _INFO,
-        "Images show more than 100 objects, up to {most}. If so many are of one class, evaluation "
+        "Images show more than 100 objects. If so many are of one class, evaluation "
         "looks at as many detections of it in an image, instead of 100, and says so.",
     ),
     "CATEGORY_IDS_DIFFER": (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.masks import rle
-from common.masks.drafts import resized, same_shape, turned
+from common.masks.drafts import drawn_on, resized, same_shape, sizes, turned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,20 +45,18 @@ class Placement:
         self._orientation = 1
         self._across, self._down = 1.0, 1.0
         self.width, self.height = info.width, info.height
-        self._exif = info.orientation
+        self._info = info
         self._normalized = draft.normalized
         self.scale = 1.0
         sized = draft.width > 0 and draft.height > 0 and not draft.normalized
-        said, upright = (draft.width, draft.height), (info.width, info.height)
-        as_stored = upright[::-1] if info.orientation >= 5 else upright
-        size = upright
-        told = sized and _nearer(said, upright, as_stored)
-        if sized and _nearer(said, as_stored, upright):
-            # Labeled as stored, before it is turned.
+        said, size = (draft.width, draft.height), (info.width, info.height)
+        as_stored = None
+        if sized:
+            as_stored, size = drawn_on(said, info)
+        if as_stored:
             self._orientation = info.orientation
-            size = as_stored
             report.add("BOXES_TURNED", file)
-        elif info.orientation != 1 and draft.objects and not told:
+        elif as_stored is None and info.orientation != 1 and draft.objects:
             report.add("BOXES_MAYBE_TURNED", file)
         if draft.normalized:
             self._across, self._down = size
@@ -101,31 +99,21 @@ class Placement:
         It was drawn on the upright image, or on the image as it is stored if its size says so, or
         on a copy of another size.
         """
-        said, upright = (mask["size"][1], mask["size"][0]), (self.width, self.height)
-        as_stored = upright[::-1] if self._exif >= 5 else upright
-        turn = _nearer(said, as_stored, upright)
-        size = as_stored if turn else upright
-        if said == upright:
+        said = mask["size"][1], mask["size"][0]
+        if said == (self.width, self.height):
             return mask
-        sizes = f"{where}: {said[0]} × {said[1]}, its image {size[0]} × {size[1]}"
+        as_stored, size = drawn_on(said, self._info)
         if not same_shape(said, size):
-            report.add("OBJECT_MASKS_OF_OTHER_SIZE", sizes)
+            report.add("OBJECT_MASKS_OF_OTHER_SIZE", sizes(where, said, size))
             return None
         pixels_HW = rle.decode(mask)
         if said != size:
-            report.add("OBJECT_MASKS_SCALED", sizes)
+            report.add("OBJECT_MASKS_SCALED", sizes(where, said, size))
             pixels_HW = resized(pixels_HW, *size)
-        if turn:
+        if as_stored:
             report.add("OBJECT_MASKS_TURNED", where)
-            pixels_HW = turned(pixels_HW, self._exif)
+            pixels_HW = turned(pixels_HW, self._info.orientation)
         return rle.encode(pixels_HW)
-
-
-def _nearer(said: tuple[int, int], one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether the said size is the one, or has its shape, and not so the other."""
-    if said in {one, other}:
-        return said == one != other
-    return not same_shape(said, other) and same_shape(said, one)
 
 
 def _need_more(draft: Draft, said: tuple[int, int], size: tuple[int, int]) -> bool:

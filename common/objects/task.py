@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from common.objects import annotation as notes
 from common.objects import drafts
-from common.objects.checks import check_objects
+from common.objects.checks import MANY_OBJECTS, check_objects
 from common.task import Task
 
 if TYPE_CHECKING:
@@ -26,13 +26,19 @@ class ObjectTask(Task):
     def complete(
         self, annotation: drafts.Draft, file: str, info: ImageInfo, report: Report
     ) -> dict[str, Any]:
-        """Put objects into the image; those that cannot be used are left out and named."""
-        return notes.write(drafts.complete(annotation, file, info, report, masks=self.masks))
+        """Put objects into the image; those that cannot be used are left out and named.
+
+        An image with very many objects is named, too.
+        """
+        objects = drafts.complete(annotation, file, info, report, masks=self.masks)
+        if len(objects) > MANY_OBJECTS:
+            report.add("CROWDED_IMAGES", f"{file}: {len(objects)}")
+        return notes.write(objects)
 
     def check(
         self, classes: Sequence[str], annotations: Sequence[Mapping[str, Any]], report: Report
     ) -> None:
-        """Report classes with few objects, and images with very many."""
+        """Report classes with few objects, and objects that are marked."""
         check_objects(classes, annotations, report)
 
     def classes_of(self, annotation: Mapping[str, Any]) -> Mapping[int, int]:

@@ -23,7 +23,7 @@ from common.reasons import Reason
 from common.settings import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from common.data.findings import Report
     from common.data.formats.class_lines import ClassRow
@@ -72,7 +72,12 @@ def means_void(name: str) -> bool:
 
 
 def find(
-    tree: Tree, folders: Sequence[str], report: Report, *, colours: bool = False
+    tree: Tree,
+    folders: Sequence[str],
+    report: Report,
+    *,
+    colours: bool = False,
+    but: Container[str] = (),
 ) -> ClassTable | None:
     """Return the table that is nearest to masks, if there is any.
 
@@ -81,12 +86,13 @@ def find(
         folders: Those that the masks lie in.
         report: Told of files that cannot be read.
         colours: Only tables with colours are wanted.
+        but: Names, without suffixes, of files that are about a single mask.
 
     Raises:
         InvalidInput: Several are as near, and differ; or there are too many classes.
     """
     by_folder: dict[str, list[ClassTable]] = {}
-    for path in _paths(tree):
+    for path in _paths(tree, but):
         table = _read(tree, path, report)
         if table is not None and (table.has_colours or not colours):
             by_folder.setdefault(path.rpartition("/")[0], []).append(table)
@@ -119,7 +125,7 @@ def _only(found: list[ClassTable], *, colours: bool) -> ClassTable:
     return best
 
 
-def _paths(tree: Tree) -> Iterator[str]:
+def _paths(tree: Tree, but: Container[str]) -> Iterator[str]:
     count = 0
     for path in tree.files:
         kind, name = suffix(path), stem(path).lower()
@@ -129,7 +135,7 @@ def _paths(tree: Tree) -> Iterator[str]:
             or (kind in _TEXTS and (kind != ".txt" or _NAMED.fullmatch(name)))
             or (kind == ".json" and _NAMED.fullmatch(name))
         )
-        if may_be and 0 < tree.size(path) <= MAX_TABLE_BYTES:
+        if may_be and stem(path) not in but and 0 < tree.size(path) <= MAX_TABLE_BYTES:
             count += 1
             if count > _MAX_FILES:
                 return

@@ -47,6 +47,8 @@ CITYSCAPES = {
 _SUFFIXES = {".json", ".csv", ".tsv"}
 _MAX_TEXT_BYTES = 16 * MIB
 _MOST_ALIKE = 64
+_MOST_DIGITS = 10
+_MOST_NUMBER = 1 << 24
 # Where a file lists objects, further inside.
 _AROUND = ("objects", "instances", "segments", "segments_info", "shapes")
 _CLASS_PICTURES = re.compile(r"semantic|class")
@@ -58,10 +60,16 @@ class ClassTexts:
 
     A `.json` gives a class for each number, or lists objects with `id` and `class`; a `.csv` has
     columns called so. A class may be a number, too.
+
+    Args:
+        tree: The files.
+        names: Of the classes that are numbers, as far as anything names them.
+        report: Told of files that cannot be read.
     """
 
-    def __init__(self, tree: Tree, report: Report) -> None:
+    def __init__(self, tree: Tree, names: Mapping[int, str], report: Report) -> None:
         self._tree = tree
+        self._names = names
         self._report = report
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         for path in tree.files:
@@ -78,8 +86,13 @@ class ClassTexts:
             near = [path for path in alike if path.rpartition("/")[0] in folders]
             for path in near or (alike if len(alike) == 1 else []):
                 if said := self._read(path):
-                    return said
+                    return {number: self._name(one) for number, one in said.items()}
         return {}
+
+    def _name(self, said: str) -> str:
+        if not (said.isdecimal() and len(said) < _MOST_DIGITS):
+            return said
+        return self._names.get(int(said), f"class {said}")
 
     def _read(self, path: str) -> dict[int, str]:
         try:
@@ -108,7 +121,7 @@ def _of_json(content: Any) -> dict[int, str]:
     if isinstance(content, dict) and content:
         items = [(str(key), value) for key, value in content.items()]
         if all(key.isdecimal() and type(value) is int for key, value in items):
-            return {int(key): f"class {value}" for key, value in items if len(key) < 10}
+            return {int(key): str(value) for key, value in items if len(key) < _MOST_DIGITS}
     if isinstance(content, list):
         content = [_named(one) for one in content]
     return {row.value: row.name for row in class_lines.of_json(content)}
@@ -126,7 +139,7 @@ def _named(one: Any) -> Any:
         or any(name in one for name in ("name", "class_name"))
     ):
         return one
-    return {"id": one.get("id", one.get("value")), "name": f"class {one[key]}"}
+    return {"id": one.get("id", one.get("value")), "name": str(one[key])}
 
 
 class ClassPictures:
@@ -142,12 +155,12 @@ class ClassPictures:
         self._mask_of: dict[str, str] = {}
         self._names: dict[bool, Mapping[int, str]] = {}
         self.names: list[str] = []
-        self._folders: list[str] = []
+        self._masks: MaskSet | None = None
         chosen = self.name_of(tree, masks)
         for one in survey(tree).files.sets:
             if one.name == chosen:
                 self._mask_of = {pair.image: pair.mask for pair in one.pairs}
-                self._folders = one.folders
+                self._masks = one
 
     @staticmethod
     def name_of(tree: Tree, masks: MaskSet) -> str | None:
@@ -162,21 +175,29 @@ class ClassPictures:
         return None
 
     def classes(self, pair: Pair, values_HW: NDArray[np.integer[Any]]) -> dict[int, str]:
-        """Return for the number of each object the name of the class that its pixels have."""
+        """Return for the number of each object the name of the class that its pixels have.
+
+        Raises:
+            ValueError: There is a mask of classes, but it cannot be used.
+        """
         path = self._mask_of.get(pair.image)
         if path is None:
             return {}
         try:
             pixels = mask_pixels.read(self._tree, path)
         except ImageError as error:
-            self._report.add("MASKS_UNREADABLE", f"{path}: {error.message}")
-            return {}
+            raise ValueError(f"its classes in {path}: {error.message}") from error
         others_HW = pack(pixels.array) if pixels.coloured else pixels.array
-        if others_HW.shape != values_HW.shape or pixels.lossy or others_HW.min(initial=0) < 0:
-            return {}
+        if pixels.lossy:
+            raise ValueError(f"its classes in {path} are stored with loss")
+        if others_HW.shape != values_HW.shape:
+            sizes = [f"{one_HW.shape[1]} × {one_HW.shape[0]}" for one_HW in (others_HW, values_HW)]
+            raise ValueError(f"its classes in {path} have {sizes[0]} pixels, it has {sizes[1]}")
+        if others_HW.min(initial=0) < 0 or others_HW.max(initial=0) >= _MOST_NUMBER:
+            raise ValueError(f"its classes in {path} are no numbers of classes")
         names = self._names.get(pixels.coloured)
         if names is None:
-            names = self.table_of(self._folders, colours=pixels.coloured)
+            names = table_of(self._tree, self._masks, self._report, colours=pixels.coloured)
             self._names[pixels.coloured] = names
             self.names = list(dict.fromkeys([*self.names, *names.values()]))
         return {
@@ -184,11 +205,20 @@ class ClassPictures:
             for value, key in commonest(values_HW, others_HW).items()
         }
 
-    def table_of(self, folders: list[str], *, colours: bool = False) -> Mapping[int, str]:
-        """Return the names of classes by their numbers or, packed in a number, their colours."""
-        table = class_tables.find(self._tree, folders, self._report, colours=colours)
-        rows = table.rows if table else ()
-        if not colours:
-            return {row.value: row.name for row in rows}
-        packed = [(row.colour, row.name) for row in rows if row.colour is not None]
-        return {(red << 16) | (green << 8) | blue: name for (red, green, blue), name in packed}
+
+def table_of(
+    tree: Tree, masks: MaskSet | None, report: Report, *, colours: bool = False
+) -> Mapping[int, str]:
+    """Return the names of classes by their numbers or, packed in a number, their colours.
+
+    Files named like a mask or an image are about this one alone, so that they do not count.
+    """
+    if masks is None:
+        return {}
+    own = {stem(path) for pair in masks.pairs for path in pair}
+    table = class_tables.find(tree, masks.folders, report, colours=colours, but=own)
+    rows = table.rows if table else ()
+    if not colours:
+        return {row.value: row.name for row in rows}
+    packed = [(row.colour, row.name) for row in rows if row.colour is not None]
+    return {(red << 16) | (green << 8) | blue: name for (red, green, blue), name in packed}

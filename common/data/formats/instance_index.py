@@ -11,12 +11,14 @@ two values only or a table names all of them: these are masks of classes.
 
 What an object is, is said by the first of these that there is:
 
-- a `.json` or `.csv` named like the mask or the image, which gives the class of each number;
+- a `.json` or `.csv` named like the mask or the image, which gives the class of each number, by its
+  name or by its number in a table (see `class_lines`);
 - masks of classes beside those of objects, as Pascal VOC and CVAT have them, with a table of their
-  classes (see `class_lines`): an object has the class that most of its pixels have;
+  classes: an object has the class that most of its pixels have;
 - the number itself, as in Cityscapes: 26001 is the second object of class 26, and 26 alone is a
   crowd of them. So it is if there are numbers above 999 and none from 256 to 999;
-- nothing: all are of one class, `object`.
+- nothing: all are of one class, that of a table that names a single one besides the background,
+  else `object`.
 
 255 in pictures of 8 bits is the border around objects, of which nobody says what it shows, if there
 are smaller numbers but no 254. For panoptic files of COCO see `panoptic_file`.
@@ -41,18 +43,20 @@ from common.data.formats import (
 )
 from common.data.formats import panoptic_file as panoptic
 from common.data.formats.drawn_objects import ONLY_CLASS, Gatherer, lists_outlines
-from common.data.formats.instance_classes import CITYSCAPES, ClassPictures, ClassTexts
-from common.data.formats.mask_files import listed_splits
+from common.data.formats.instance_classes import CITYSCAPES, ClassPictures, ClassTexts, table_of
+from common.data.formats.mask_files import given_splits
 from common.data.formats.mask_survey import Kind, pack, survey
 from common.data.formats.object_masks import ObjectMasks
-from common.data.formats.pairing import settle_splits, split_of
 from common.data.images import ImageError
 from common.errors import InvalidInput
+from common.masks.checks import BACKGROUND
 from common.masks.instances import masks_of
 from common.objects.drafts import Draft
 from common.reasons import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from common.data.formats.mask_files import MaskSet, Pair
     from common.data.formats.mask_pixels import MaskPixels
     from common.data.tree import Tree
@@ -98,15 +102,16 @@ class InstanceIndex(Format):
                 f"format {self.name} needs {self.description}.",
             )
         tables.check_row_count(len(masks.pairs), max_records, masks.name, "masks")
-        images = [pair.image for pair in masks.pairs]
-        _report_others(tree, masks, report)
+        survey(tree).files.report_others(
+            masks,
+            report,
+            unmasked="IMAGES_WITHOUT_OBJECT_MASK",
+            used=ClassPictures.name_of(tree, masks),
+        )
         reader = _Reader(tree, masks, report)
         drafts = {pair.image: draft for pair in masks.pairs if (draft := reader.draft(pair))}
         classes = reader.settle_classes(drafts)
-        by_folder = {
-            pair.image: split_of(pair.image) or split_of(pair.mask) for pair in masks.pairs
-        }
-        split = settle_splits(images, listed_splits(tree, images, report), by_folder, report)
+        split = given_splits(tree, masks, report)
         records = [Record(image, draft, split.get(image)) for image, draft in drafts.items()]
         used = {one.label for draft in drafts.values() for one in draft.objects}
         return Reading(classes, records, frozenset(range(len(classes))) - used)
@@ -149,28 +154,10 @@ def _may_be(tree: Tree, masks: MaskSet) -> bool:
     if look.kind in {Kind.OTHER, Kind.BINARY}:
         return False
     try:
-        table = class_tables.find(tree, masks.folders, Report())
+        names = table_of(tree, masks, Report())
     except InvalidInput:
         return False
-    numbers = {row.value for row in table.rows} if table else set()
-    return not look.values - {0, 255} <= numbers
-
-
-def _report_others(tree: Tree, masks: MaskSet, report: Report) -> None:
-    files = survey(tree).files
-    report.add("MASKS_WITHOUT_IMAGE", masks.lonely)
-    report.add("MASKS_REPEATED", masks.repeated)
-    labeled = {pair.image for pair in masks.pairs}
-    report.add("IMAGES_WITHOUT_OBJECT_MASK", sorted(set(files.images) - labeled))
-    report.add(
-        "MASK_SETS_IGNORED",
-        (
-            f"{other.name}: {len(other.pairs)} masks"
-            for other in files.sets
-            if other.name != masks.name and other.name != ClassPictures.name_of(tree, masks)
-        ),
-        chosen=masks.name,
-    )
+    return not look.values - {0, _BORDER} <= names.keys()
 
 
 class _Found(NamedTuple):
@@ -194,11 +181,22 @@ class _Reader:
         self._tree = tree
         self._masks = masks
         self._report = report
-        self._texts = ClassTexts(tree, report)
+        self._names: Mapping[int, str] = {}
+        try:
+            self._names = table_of(tree, masks, report)
+        except InvalidInput as error:  # numbers of objects may well need no table
+            report.add("CLASS_TABLES_UNREADABLE", error.message)
+        self._texts = ClassTexts(tree, self._names, report)
         self._pictures = ClassPictures(tree, masks, report)
         self._gatherer = Gatherer()
         self._found: dict[str, list[_Found]] = {}
         self._values: set[int] = set()
+        shown = {
+            name
+            for name in self._names.values()
+            if name.lower() != BACKGROUND and not class_tables.means_void(name)
+        }
+        self._only = shown.pop() if len(shown) == 1 else ONLY_CLASS
         # Numbers of 16 bits and of colours mean other things than those of 8.
         self._bits = 8
 
@@ -208,13 +206,13 @@ class _Reader:
             pixels = mask_pixels.read(self._tree, pair.mask)
             values_HW = self._numbers(pixels)
             masks = list(masks_of(values_HW))
+            said = self._texts.classes(pair) or self._pictures.classes(pair, values_HW)
         except ImageError as error:
             self._report.add("MASKS_UNREADABLE", f"{pair.mask}: {error.message}")
             return None
         except ValueError as error:
             self._report.add("MASKS_UNREADABLE", f"{pair.mask}: {error}")
             return None
-        said = self._texts.classes(pair) or self._pictures.classes(pair, values_HW)
         self._found[pair.image] = [_Found(value, mask, said.get(value)) for value, mask in masks]
         self._values.update(one.value for one in self._found[pair.image])
         height, width = values_HW.shape
@@ -246,11 +244,12 @@ class _Reader:
         guessed = False
         for found in self._found.values():
             for one in found:
-                name = one.said or of_value.get(one.value, ONLY_CLASS)
+                name = one.said or of_value.get(one.value, self._only)
                 guessed |= name == ONLY_CLASS and not one.said
                 if name is not None:
                     named[name] = None
-        known = [name for name in self._pictures.names if name in named]
+        listed = dict.fromkeys([*self._pictures.names, *self._names.values()])
+        known = [name for name in listed if name in named]
         for name in [*known, *sorted(named.keys() - set(known))]:
             index_of[name] = len(index_of)
         check_class_count(len(index_of), self._masks.name)
@@ -269,7 +268,7 @@ class _Reader:
     ) -> None:
         for one in found:
             where = f"number {one.value}"
-            name = one.said or of_value.get(one.value, ONLY_CLASS)
+            name = one.said or of_value.get(one.value, self._only)
             if name is not None:
                 crowd = one.said is None and one.value in of_value and one.value < _PER_CLASS
                 self._gatherer.add(draft, one.mask, index_of[name], where, crowd=crowd)
@@ -291,7 +290,7 @@ class _Reader:
         between = any(_MOST_CLASSES <= value < _PER_CLASS for value in self._values)
         if self._bits != 16 or highest < _PER_CLASS or between:
             return {}
-        names = self._pictures.table_of(self._masks.folders)
+        names = self._names
         if not names and "instanceids" in self._masks.name.lower():
             names = CITYSCAPES
         single = {value // _PER_CLASS for value in self._values if value >= _PER_CLASS}

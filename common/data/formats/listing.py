@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from common.data.formats import Record, tables
 from common.data.formats.finding_files import splits_by_folder
 from common.data.manifest import SUBSETS
+from common.masks.drafts import same_shape
 
 if TYPE_CHECKING:
     from common.data.findings import Report
@@ -83,18 +84,17 @@ class Listing:
         draft.dropped += other.dropped
         count = len(draft.objects)
         where = f"{file}: in {draft.source} and {other.source}"
-        across, down = _ratio(draft.width, other.width), _ratio(draft.height, other.height)
         if other.objects and draft.normalized != other.normalized:
             self._report.add("BOXES_UNREADABLE", f"{where}, not both in pixels")
             draft.dropped += len(other.objects)
             return
+        across, down = self._scale(file, draft, other)
         if not (draft.width and draft.height):
             draft.width, draft.height = other.width, other.height
         have = self._keys.get(file) or {_key(one) for one in draft.objects}
         keys = set()
         for one in other.objects:
-            if not draft.normalized:
-                one.scale(across, down)
+            one.scale(across, down)
             key = _key(one)
             keys.add(key)
             if key in have:
@@ -107,10 +107,17 @@ class Listing:
         have |= keys
         self._keys[file] = have
 
+    def _scale(self, file: str, draft: Draft, other: Draft) -> tuple[float, float]:
+        """Return by what to multiply the other's coordinates; 1 if sizes do not show that."""
+        first, second = (draft.width, draft.height), (other.width, other.height)
+        if first == second or min(*first, *second) <= 0 or draft.normalized:
+            return 1.0, 1.0
+        if not same_shape(first, second):
+            shown = [f"{one.width} × {one.height} in {one.source}" for one in (draft, other)]
+            self._report.add("ANNOTATED_SIZE_DIFFERS", f"{file}: {shown[0]}, {shown[1]}")
+            return 1.0, 1.0
+        return first[0] / second[0], first[1] / second[1]
+
 
 def _key(one: DraftObject) -> Key:
     return one.label, one.box, one.crowd, one.outline.key if one.outline else 0
-
-
-def _ratio(first: int, second: int) -> float:
-    return first / second if first > 0 and second > 0 and first != second else 1.0

@@ -21,7 +21,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from common.data.formats.finding_files import split_in
-from common.data.formats.pairing import split_of, stem, text_of
+from common.data.formats.pairing import settle_splits, split_of, stem, text_of
 from common.data.tree import IMAGE_SUFFIXES, suffix
 from common.settings import MIB
 
@@ -37,7 +37,7 @@ _MASK_WORDS = (
     "masks|mask|labels|label|annotations|annotation|annots|annot|ann|anns|gt|gts|gtfine|gtcoarse|"
     "groundtruth|ground[-_ ]truth|truth|segmentations|segmentation|segmentationclass|"
     "segmentationclassraw|segmentationclassaug|segmentationclasspng|segmentationobject|seg|segs|"
-    "segmaps|semantic|panoptic|labelids|labeltrainids|trainannot|valannot|testannot|targets"
+    "segmaps|semantic|panoptic|instances?|instanceids|labelids|labeltrainids|trainannot|valannot|testannot|targets"
 )
 _HOLDS_IMAGES = re.compile(rf"(?:.*[-_. ])?(?:{_IMAGE_WORDS})(?:[-_. ].*)?")
 _HOLDS_MASKS = re.compile(rf"(?:.*[-_. ])?(?:{_MASK_WORDS})(?:[-_. ].*)?")
@@ -153,6 +153,28 @@ class MaskFiles:
             (one for one in found.values() if one.pairs), key=lambda one: one.rank, reverse=True
         )
 
+    def report_others(
+        self, chosen: MaskSet, report: Report, *, unmasked: str, used: str | None = None
+    ) -> None:
+        """Name the masks and images that are left out where one set of masks is read.
+
+        Args:
+            chosen: The set.
+            report: Told.
+            unmasked: The finding for images that it has no mask of.
+            used: Another set that is read, too.
+        """
+        report.add("MASKS_WITHOUT_IMAGE", chosen.lonely)
+        report.add("MASKS_REPEATED", chosen.repeated)
+        masked = {pair.image for pair in chosen.pairs}
+        report.add(unmasked, sorted(set(self.images) - masked))
+        others = (one for one in self.sets if one.name not in {chosen.name, used})
+        report.add(
+            "MASK_SETS_IGNORED",
+            (f"{one.name}: {len(one.pairs)} masks" for one in others),
+            chosen=chosen.name,
+        )
+
 
 @lru_cache(maxsize=1024)
 def _root(folder: str) -> str | None:
@@ -233,6 +255,13 @@ def _meaning(folder: str) -> str:
     """Return what folders say but for what they hold, in lower case."""
     parts = (_WORDS.sub("", name).strip("-_. ") for name in folder.lower().split("/"))
     return "/".join(part for part in parts if part)
+
+
+def given_splits(tree: Tree, masks: MaskSet, report: Report) -> dict[str, Subset]:
+    """Return the split of each image that lists, its folders or those of its mask put in one."""
+    images = [pair.image for pair in masks.pairs]
+    by_folder = {pair.image: split_of(pair.image) or split_of(pair.mask) for pair in masks.pairs}
+    return settle_splits(images, listed_splits(tree, images, report), by_folder, report)
 
 
 def listed_splits(tree: Tree, images: list[str], report: Report) -> dict[str, set[Subset]]:

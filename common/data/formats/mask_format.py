@@ -19,9 +19,8 @@ from common.data.formats import (
     mask_pixels,
     tables,
 )
-from common.data.formats.mask_files import listed_splits
+from common.data.formats.mask_files import given_splits
 from common.data.formats.mask_survey import Kind, Look, survey
-from common.data.formats.pairing import settle_splits, split_of
 from common.data.images import ImageError
 from common.errors import InvalidInput
 from common.masks.drafts import MaskDraft, fit
@@ -140,24 +139,8 @@ class MaskFormat(Format):
         masks = choice.masks
         tables.check_row_count(len(masks.pairs), max_records, masks.name, "masks")
         classes, labeler = self.classes(tree, choice, report)
-        images = [pair.image for pair in masks.pairs]
-        files = survey(tree).files
-        report.add("MASKS_WITHOUT_IMAGE", masks.lonely)
-        report.add("MASKS_REPEATED", masks.repeated)
-        report.add("IMAGES_WITHOUT_MASK", sorted(set(files.images) - set(images)))
-        report.add(
-            "MASK_SETS_IGNORED",
-            (
-                f"{other.name}: {len(other.pairs)} masks"
-                for other in files.sets
-                if other.name != masks.name
-            ),
-            chosen=masks.name,
-        )
-        by_folder = {
-            pair.image: split_of(pair.image) or split_of(pair.mask) for pair in masks.pairs
-        }
-        split = settle_splits(images, listed_splits(tree, images, report), by_folder, report)
+        survey(tree).files.report_others(masks, report, unmasked="IMAGES_WITHOUT_MASK")
+        split = given_splits(tree, masks, report)
         return Reading(
             classes,
             [

@@ -108,7 +108,7 @@ def read(tree: Tree, report: Report, *, max_records: int) -> Reading:
     finder = Finder(tree)
     listing = Listing(report, max_records)
     gatherer = Gatherer()
-    drawn: set[str] = set()
+    known: set[str] = set()
     for file in files:
         split = split_in(file.path)
         for image in file.images(report):
@@ -118,12 +118,11 @@ def read(tree: Tree, report: Report, *, max_records: int) -> Reading:
                 missing = image.written if found is None else image.drawn
                 report.add("LISTED_FILES_MISSING", f"{file.path}: {shorten(missing)}")
                 continue
-            drawn.add(picture)
+            known |= {found, picture}
             draft = _draft(tree, picture, image, file, index_of, gatherer, report)
             if draft is not None:
                 listing.add(found, draft, split)
     records = listing.records()
-    known = drawn | {record.file for record in records}
     report.add("IMAGES_NOT_LISTED", unlabeled(tree, known))
     used = {one.label for record in records for one in record.annotation.objects}
     return Reading(list(index_of), records, frozenset(range(len(index_of))) - used)

@@ -60,3 +60,9 @@ def test_long_names_are_cut():
     report.add("EXIF_ROTATED", "x" * 5000)
 
     assert len(report.findings()[0].examples[0]) == 300
+
+
+def test_an_unknown_finding_is_an_error():
+    """It would never be shown, so a slip of the pen must not pass."""
+    with pytest.raises(KeyError, match="EXIF_ROTADED"):
+        Report().add("EXIF_ROTADED", [])

@@ -54,6 +54,15 @@ def test_of_the_stored_size():
     assert findings == {"MASKS_TURNED": ["1.png"]}
 
 
+@pytest.mark.parametrize(("width", "height"), [(201, 200), (200, 201)])
+def test_a_size_that_is_exact_is_not_unclear(width, height):
+    """However little the sides differ."""
+    labels, findings = fitted(np.zeros((height, width), np.int16), info(201, 200, 6))
+
+    assert labels.shape == (200, 201)
+    assert findings == ({} if width == 201 else {"MASKS_TURNED": ["1.png"]})
+
+
 def test_of_the_upright_size():
     """Nothing is unclear where only one of both sizes fits."""
     labels, findings = fitted(LABELS, info(3, 2, 6))

@@ -21,17 +21,6 @@ def test_classes_with_few_objects_are_named():
     assert list(findings["FEW_OBJECTS"].examples) == ["few: 2"]
 
 
-def test_images_with_very_many_objects_are_counted():
-    """And the most is said, since evaluation looks at as many detections."""
-    annotations = [annotation(*[0] * 100), annotation(*[0] * 101), annotation(*[0] * 369)]
-
-    findings = found(["cell"], annotations)
-
-    assert set(findings) == {"CROWDED_IMAGES"}
-    assert findings["CROWDED_IMAGES"].count == 2
-    assert "369" in findings["CROWDED_IMAGES"].message
-
-
 def test_classes_of_very_different_frequency_are_named():
     """By their objects: both occur in every image."""
     annotations = [annotation(*[0] * 25, 1, 1) for _ in range(5)]

@@ -61,6 +61,17 @@ def test_with_masks_each_object_has_one():
     assert [finding.id for finding in report.findings()] == ["OBJECTS_WITHOUT_OUTLINE"]
 
 
+def test_images_with_very_many_objects_are_named():
+    """Since evaluation looks at as many detections."""
+    report = Report()
+    for count in (100, 101):
+        boxes = [DraftObject(0, (0, 0, 1 + i / 10, 5), f"object {i}") for i in range(count)]
+        _Task().complete(Draft("a.json", boxes), f"{count}.png", INFO, report)
+
+    (finding,) = report.findings()
+    assert (finding.id, list(finding.examples)) == ("CROWDED_IMAGES", ["101.png: 101"])
+
+
 def test_renumbering_keeps_masks():
     annotation = {"objects": [{"label": 1, "box": [0, 0, 5, 5], "mask": "06"}]}
 

@@ -128,6 +128,26 @@ def test_an_image_that_is_listed_twice(first, second, boxes, differ, files, tree
     assert findings == expected
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "box", "sizes"),
+    [
+        pytest.param(200, 160, (5, 10, 20, 30), False, id="twice as large"),
+        pytest.param(80, 100, (10, 20, 40, 60), True, id="turned"),
+        pytest.param(200, 80, (10, 20, 40, 60), True, id="of another shape"),
+    ],
+)
+def test_an_image_that_is_listed_twice_with_different_sizes(width, height, box, sizes, tree_of):
+    """Objects are scaled to the first size; never out of shape, which is named instead."""
+    images = [image(1, "1.jpg"), image(2, "1.jpg", width=width, height=height)]
+    tree = tree_of("1.jpg", **{"x.json": document(images, [annotation(2)])})
+
+    objects, _, findings = read(tree)
+
+    assert objects["1.jpg"] == [("cat", *box)]
+    shown = [f"1.jpg: 100 × 80 in x.json, {width} × {height} in x.json"]
+    assert findings.get("ANNOTATED_SIZE_DIFFERS") == (shown if sizes else None)
+
+
 def test_an_image_in_two_splits_is_kept_in_one(tree_of):
     """To train on it, and not to test."""
     images = [image(1, "1.jpg"), image(2, "2.jpg")]

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from common.data.findings import Report
+from common.data.formats.index_masks import IndexMasks
 from common.data.formats.instance_index import InstanceIndex
 from common.data.formats.object_masks import ObjectMasks
 from common.data.tree import Member, Tree
 from common.errors import InvalidInput
 from common.objects import drafts
 from tests.common.data.formats.drawn import read_objects
-from tests.common.data.formats.masks import grey, jpeg, pairs
+from tests.common.data.formats.masks import grey, jpeg, labels_of, pairs
 from tests.common.data.pictures import encode, encode_image
 
 INDEX = InstanceIndex()
@@ -83,106 +84,15 @@ def test_kinds_of_pictures(tree_of, mask):
     assert [pixels for _, pixels in objects[FILE]] == [ONE, TWO, THREE]
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("masks/0.json", json.dumps(NAMES)),
-        ("masks/0.json", json.dumps({key: {"class": name} for key, name in NAMES.items()})),
-        (
-            "labels_of/0.json",
-            json.dumps({"objects": [{"id": int(k), "class": v} for k, v in NAMES.items()]}),
-        ),
-        ("0.json", json.dumps([{"value": int(k), "label": v} for k, v in NAMES.items()])),
-        ("images/0.csv", "id,class\n1,cat\n2,dog\n3,cat\n"),
-        ("masks/0.csv", "value;name\n1;cat\n2;dog\n3;cat\n"),
-    ],
-)
-def test_a_file_gives_the_classes_of_numbers(tree_of, name, content):
-    """It is called like the mask or the image."""
-    tree = tree_of(**pairs(MASK), **{name: content.encode()})
+@pytest.mark.parametrize("folder", ["instances", "instance", "train_instances"])
+def test_a_folder_named_for_instances_has_masks(tree_of, folder):
+    """Which are no images that lack a mask, either for objects or for classes."""
+    tree = tree_of(**pairs(MASK, folder=folder))
+    assert INDEX.detect(tree) == f"{folder}/0.png has the number of the object of each pixel"
+    assert read(tree)[0] == {FILE: [("object", ONE), ("object", TWO), ("object", THREE)]}
 
-    objects, _, findings = read(tree)
-
-    assert objects == {FILE: [("cat", ONE), ("dog", TWO), ("cat", THREE)]}
-    assert findings == {}
-
-
-def test_classes_may_be_numbers(tree_of):
-    """Nothing names them then."""
-    tree = tree_of(**pairs(MASK), **{"masks/0.json": b'{"1": 7, "2": 9, "3": 7}'})
-
-    objects, *_ = read(tree)
-
-    assert objects == {FILE: [("class 7", ONE), ("class 9", TWO), ("class 7", THREE)]}
-
-
-def test_numbers_that_a_file_leaves_out_are_objects(tree_of):
-    """Of the class of those that nothing names."""
-    tree = tree_of(**pairs(MASK), **{"masks/0.json": b'{"1": "cat"}'})
-
-    objects, _, findings = read(tree)
-
-    assert objects == {FILE: [("cat", ONE), ("object", TWO), ("object", THREE)]}
-    assert "OBJECT_CLASSES_UNNAMED" in findings
-
-
-def test_a_file_that_cannot_be_read_is_named(tree_of):
-    """Its objects have no class."""
-    tree = tree_of(**pairs(MASK), **{"masks/0.json": b"{"})
-
-    objects, _, findings = read(tree)
-
-    assert {name for name, _ in objects[FILE]} == {"object"}
-    assert findings["CLASS_TABLES_UNREADABLE"][0].startswith("masks/0.json")
-
-
-def voc(**files):
-    """Images as Pascal VOC has them, their borders included."""
-    return {
-        "VOC/JPEGImages/0.jpg": jpeg(),
-        "VOC/SegmentationObject/0.png": grey([255, 1, 1, 0], [2, 255, 3, 3]),
-        **files,
-    }
-
-
-def test_masks_of_classes_say_the_classes(tree_of):
-    """Most pixels of an object decide; the classes are in the order of their table."""
-    tree = tree_of(
-        **voc(
-            **{
-                "VOC/SegmentationClass/0.png": grey([255, 9, 9, 0], [4, 255, 9, 9]),
-                "VOC/labels.txt": b"0 background\n9 cat\n4 aeroplane\n7 sofa\n",
-            }
-        )
-    )
-
-    objects, _, findings = read(tree)
-
-    assert objects == {"VOC/JPEGImages/0.jpg": [("cat", ONE), ("aeroplane", TWO), ("cat", THREE)]}
-    reading = INDEX.read(tree, Report(), max_records=10)
-    assert reading.classes == ["aeroplane", "cat"]
-    assert findings == {"OBJECT_BORDERS_VOID": ["SegmentationObject"]}
-
-
-def test_masks_of_classes_in_colours(tree_of):
-    """As CVAT exports them, with a table of colours."""
-    colours = {0: (0, 0, 0), 1: (250, 50, 50), 2: (0, 128, 0)}
-    of_class = np.array([[colours[min(v, 2)] for v in row] for row in ROWS], np.uint8)
-    of_object = np.array([[(10 * v, 0, 90 * (v > 0)) for v in row] for row in ROWS], np.uint8)
-    tree = tree_of(
-        **{
-            "JPEGImages/0.jpg": jpeg(),
-            "SegmentationClass/0.png": encode(of_class, "PNG"),
-            "SegmentationObject/0.png": encode(of_object, "PNG"),
-            "labelmap.txt": b"background:0,0,0::\ncat:250,50,50::\ndog:0,128,0::\n",
-        }
-    )
-
-    objects, _, findings = read(tree)
-
-    assert INDEX.detect(tree).startswith("SegmentationObject/0.png")
-    assert objects == {"JPEGImages/0.jpg": [("cat", ONE), ("dog", TWO), ("dog", THREE)]}
-    assert findings == {}
+    both = tree_of(**pairs(grey([0, 1, 1, 0], [2, 0, 1, 1])), **{f"{folder}/0.png": MASK})
+    assert "IMAGES_WITHOUT_MASK" not in labels_of(IndexMasks(), both)[2]
 
 
 def test_255_is_an_object_where_there_are_so_many(tree_of):
@@ -195,49 +105,6 @@ def test_255_is_an_object_where_there_are_so_many(tree_of):
 
     more = tree_of(**pairs(wide([1, 255, 0, 0], [0, 0, 0, 0])))
     assert len(read(more)[0][FILE]) == 2
-
-
-def cityscapes(*rows):
-    """A street with its masks of objects and of classes."""
-    name = "aachen_000_019"
-    return {
-        f"leftImg8bit/train/aachen/{name}_leftImg8bit.png": jpeg(),
-        f"gtFine/train/aachen/{name}_gtFine_instanceIds.png": wide(*rows),
-        f"gtFine/train/aachen/{name}_gtFine_labelIds.png": grey([7, 26, 26, 23], [26, 26, 24, 24]),
-    }
-
-
-def test_numbers_of_cityscapes_say_the_class(tree_of):
-    """26001 is a car, 26 a crowd of them, 7 the road, of which there is no single one."""
-    tree = tree_of(**cityscapes([7, 26000, 26000, 23], [26001, 26, 24000, 24000]))
-
-    reading = INDEX.read(tree, Report(), max_records=10)
-
-    (record,) = reading.records
-    found = [(reading.classes[o.label], o.where, o.crowd) for o in record.annotation.objects]
-    assert found == [
-        ("car", "number 26", True),
-        ("person", "number 24000", False),
-        ("car", "number 26000", False),
-        ("car", "number 26001", False),
-    ]
-    assert INDEX.detect(tree).startswith("gtFine/train/aachen/aachen_000_019_gtFine_instanceIds")
-    _, _, findings = read(tree)
-    assert [one.rpartition(", ")[2] for one in findings["REGIONS_WITHOUT_OBJECTS"]] == [
-        "number 7",
-        "number 23",
-    ]
-
-
-def test_a_table_names_the_classes_that_numbers_say(tree_of):
-    """Or they are called by their number."""
-    mask = wide([0, 2000, 2001, 3000], [0, 0, 0, 0])
-    tree = tree_of(**pairs(mask), **{"masks/classes.txt": b"1 cat\n2 dog\n"})
-
-    objects, _, findings = read(tree)
-
-    assert [name for name, _ in objects[FILE]] == ["dog", "dog", "class 3"]
-    assert findings["MASK_CLASSES_GUESSED"] == ["class 3"]
 
 
 def test_a_thousand_objects_are_no_classes(tree_of):

@@ -131,6 +131,7 @@ def test_pictures_that_cannot_be_read_are_named(tree_of, picture):
 
     assert objects == {}
     assert findings["MASKS_UNREADABLE"][0].startswith(PICTURE)
+    assert "IMAGES_NOT_LISTED" not in findings
 
 
 def test_files_for_train_and_val_are_splits(tree_of):
