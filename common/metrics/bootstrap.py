@@ -47,8 +47,8 @@ def percentile_intervals(
         resample_count: More give steadier ends.
         confidence: Fraction of resamples inside, the rest split evenly on both sides.
         measured: For statistics in [0, 1] that are higher in resamples than on the images, as
-            interpolated precision is: by name, the value on the images. Intervals are moved so
-            that the median of the resamples lies there. So they hold the value, and say within
+            interpolated precision is: by name, the value on the images. Their intervals are moved
+            so that the median of the resamples lies there. So they hold the value, and say within
             what range it varies between sets of so many images.
 
     Raises:
@@ -69,7 +69,7 @@ def percentile_intervals(
     for name in blocks[0]:
         values_R = np.concatenate([block[name] for block in blocks])
         low, middle, high = np.nanquantile(values_R, [tail, 0.5, 1 - tail])
-        if measured is not None:
+        if measured is not None and name in measured:
             low, high = np.clip(np.array([low, high]) - middle + measured[name], 0, 1)
         intervals[name] = (float(low), float(high))
     return intervals

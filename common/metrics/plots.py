@@ -175,10 +175,10 @@ def class_bars(
     for row, index in zip(rows, order, strict=True):
         axes.text(1.01, float(row), f"{values[decisive][index]:.3f}", va="center", fontsize=8)
     axes.text(1.01, -0.75, decisive, va="bottom", fontsize=8, fontweight="bold")
-    below = f"Worst first; in brackets the number of {counted}"
+    below = "Worst first"
     if len(order) < len(names):
-        worst = f"The {len(order)} of {len(names)} classes with the lowest {decisive}; "
-        below = worst + below.lower()
+        below = f"The {len(order)} of {len(names)} classes with the lowest {decisive}"
+    below += f"; in brackets the number of {counted}"
     figures.title(axes, heading, below)
     axes.set_yticks(rows, [f"{names[index]} ({written(support[index])})" for index in order])
     for tick in axes.get_yticklabels():

@@ -3,6 +3,11 @@
 Pixels of an image are alike, so that images are drawn, not pixels. In a resample an image weighs as
 often as it was drawn: its counts of pixels are taken that many times, and pooled as ever.
 
+A resample lacks the classes of images that were not drawn, so rare ones, of which a model knows the
+least, are in fewer averages than they should be: with many of them, an average over classes is
+higher in nearly all resamples than on the images. Intervals of such averages are moved to where
+their median was measured.
+
 Shape letters: N images, R resamples, C classes.
 """
 
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
+_OVER_CLASSES = ("mean_iou", "mean_dice", "mean_class_accuracy", "mean_boundary_iou")
+
 _BLOCK_SIZE = 2_000_000
 """Numbers held at once in an array: 16 MB."""
 
@@ -33,7 +40,8 @@ def semantic_intervals(
 ) -> dict[str, tuple[float, float]]:
     """Return 95 % intervals, by the field of `SemanticSegmentationMetrics`; none if all is void.
 
-    A class that a resample happens not to have is left out of its averages.
+    A class that a resample happens not to have is left out of its averages; for what that does, and
+    how it is mended, see this module's docstring.
 
     Args:
         pool: The counts of at least one image.
@@ -47,7 +55,14 @@ def semantic_intervals(
     if resample_count is None:
         resample_count = resamples_for(weighted.work)
     ones_N = np.ones(len(pool), dtype=np.int64)
-    return percentile_intervals(ones_N, weighted, seed=seed, resample_count=resample_count)
+    measured = weighted(ones_N[None])
+    return percentile_intervals(
+        ones_N,
+        weighted,
+        seed=seed,
+        resample_count=resample_count,
+        measured={name: float(measured[name][0]) for name in _OVER_CLASSES},
+    )
 
 
 class WeightedAreas:

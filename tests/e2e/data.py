@@ -102,15 +102,15 @@ def scenes_archive(count, *, seed=0):
     return file.getvalue()
 
 
-def masks_archive(count, *, seed=0):
+def masks_archive(count, *, size=96, seed=0):
     """Return a zip of scenes, each with a PNG of the class of its pixels."""
     rng = np.random.default_rng(seed)
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as packed:
         packed.writestr("scenes/classes.txt", "\n".join(["ground", *CLASSES]))
         for number in range(count):
-            image, objects = masked_scene(rng)
-            labels = Image.fromarray(labels_of(objects))
+            image, objects = masked_scene(rng, size=size)
+            labels = Image.fromarray(labels_of(objects, size=size))
             packed.writestr(f"scenes/images/{number:03}.jpg", encoded(image))
             packed.writestr(f"scenes/masks/{number:03}.png", encoded(labels, "PNG"))
     return file.getvalue()

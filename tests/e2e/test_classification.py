@@ -1,6 +1,7 @@
 """The whole system as a user meets it: real processes, through the gateway, on real training."""
 
 import json
+from functools import partial
 
 import numpy as np
 import onnxruntime
@@ -9,8 +10,9 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from client import CallFailed
-from nocode.vision.v1 import dataset_source_pb2, pipeline_pb2, prediction_pb2
+from nocode.vision.v1 import prediction_pb2
 from tests.e2e import lifecycle
+from tests.e2e.cases import Case
 from tests.e2e.data import CLASSES, archive, encoded, shape
 
 TASK = "classification"
@@ -18,43 +20,20 @@ TASK = "classification"
 # Each trains, on cores that it shares with the other tests.
 pytestmark = pytest.mark.timeout(900)
 
-
-@pytest.fixture(scope="module")
-def dataset(client, tmp_path_factory):
-    """40 images of each of three shapes."""
-    path = tmp_path_factory.mktemp("data") / "shapes.zip"
-    path.write_bytes(archive(40))
-    source = dataset_source_pb2.DatasetSource(upload=client.upload(TASK, path))
-    job = client.wait(client.import_dataset(TASK, source, dataset_id="shapes").name)
-    return client.dataset(job.dataset)
-
-
-def pipeline(client, dataset, **config):
-    """Set up a pipeline that trains in seconds, unless told otherwise."""
-    settings = {
+CASE = Case(
+    task=TASK,
+    dataset_id="shapes",
+    archive=partial(archive, 40),
+    architecture="resnet18",
+    settings={
         "epoch_count": 6,
         "image_size_px": 32,
         "batch_size": 8,
         "learning_rate": 1e-3,
         "warmup_epoch_count": 0.5,
         "seed": 7,
-    }
-    return client.create_pipeline(
-        TASK,
-        pipeline_pb2.Pipeline(
-            architecture="resnet18",
-            dataset=dataset.name,
-            training_config=pipeline_pb2.TrainingConfig(**settings | config),
-        ),
-    )
-
-
-@pytest.fixture(scope="module")
-def trained(client, dataset):
-    """A pipeline with a model, and the job that trained it."""
-    made = pipeline(client, dataset)
-    job = client.wait(client.train(made.name).name)
-    return client.pipeline(made.name), job
+    },
+)
 
 
 def test_the_data_set_is_what_was_sent(dataset):
@@ -147,21 +126,17 @@ def test_the_exported_model_answers_as_the_served_one(client, trained, tmp_path)
         assert answer.score == pytest.approx(exported[0, answer.class_index], abs=0.05)
 
 
-def test_the_same_seed_gives_the_same_weights(client, dataset, trained):
-    lifecycle.check_same_weights(client, trained[0], pipeline(client, dataset))
-
-
-def test_a_training_whose_worker_is_killed_ends_with_the_same_weights(
-    client, dataset, trained, stack
+def test_the_same_seed_gives_the_same_weights_though_the_worker_is_killed(
+    client, pipeline, trained, stack
 ):
-    again = pipeline(client, dataset)
+    again = pipeline()
 
     lifecycle.check_killed_worker(client, stack, TASK, trained[0], again, epoch=3)
 
 
-def test_a_cancelled_training_leaves_no_model(client, dataset):
+def test_a_cancelled_training_leaves_no_model(client, pipeline):
     """And the pipeline says that it is not trained."""
-    endless = pipeline(client, dataset, epoch_count=500, early_stopping_patience=500)
+    endless = pipeline(epoch_count=500, early_stopping_patience=500)
 
     lifecycle.check_cancelled(client, endless)
 
@@ -170,10 +145,10 @@ def test_a_cancelled_training_leaves_no_model(client, dataset):
     assert refused.value.reason == "PIPELINE_NOT_TRAINED"
 
 
-def test_a_service_that_is_killed_loses_no_job(client, dataset, stack):
+def test_a_service_that_is_killed_loses_no_job(client, pipeline, stack):
     """Neither the one at work nor the one that waits."""
-    running = client.train(pipeline(client, dataset, epoch_count=8).name)
-    waiting = client.train(pipeline(client, dataset, epoch_count=1).name)
+    running = client.train(pipeline(epoch_count=4).name)
+    waiting = client.train(pipeline(epoch_count=1).name)
     for state in client.watch(running.name):
         if state.progress.epoch >= 2:
             break

@@ -1,13 +1,15 @@
 """Detection as a user meets it: real processes, through the gateway, on real training."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
 from client import CallFailed
-from nocode.vision.v1 import dataset_source_pb2, pipeline_pb2, prediction_pb2
+from nocode.vision.v1 import prediction_pb2
 from tests.e2e import lifecycle
+from tests.e2e.cases import Case
 from tests.e2e.data import CLASSES, encoded, scene, scenes_archive
 
 TASK = "detection"
@@ -16,20 +18,12 @@ IMAGE_COUNT = 80
 # Each trains, on cores that it shares with the other tests.
 pytestmark = pytest.mark.timeout(900)
 
-
-@pytest.fixture(scope="module")
-def dataset(client, tmp_path_factory):
-    """Scenes with one to three shapes, as YOLO files."""
-    path = tmp_path_factory.mktemp("data") / "scenes.zip"
-    path.write_bytes(scenes_archive(IMAGE_COUNT))
-    source = dataset_source_pb2.DatasetSource(upload=client.upload(TASK, path))
-    job = client.wait(client.import_dataset(TASK, source, dataset_id="scenes").name)
-    return client.dataset(job.dataset)
-
-
-def pipeline(client, dataset, **config):
-    """Set up a pipeline that trains in a minute, unless told otherwise."""
-    settings = {
+CASE = Case(
+    task=TASK,
+    dataset_id="scenes",
+    archive=partial(scenes_archive, IMAGE_COUNT),
+    architecture="yolox_nano",
+    settings={
         "epoch_count": 14,
         "image_size_px": 96,
         "batch_size": 8,
@@ -38,23 +32,8 @@ def pipeline(client, dataset, **config):
         "warmup_epoch_count": 1,
         "augmentation": "light",
         "seed": 7,
-    }
-    return client.create_pipeline(
-        TASK,
-        pipeline_pb2.Pipeline(
-            architecture="yolox_nano",
-            dataset=dataset.name,
-            training_config=pipeline_pb2.TrainingConfig(**settings | config),
-        ),
-    )
-
-
-@pytest.fixture(scope="module")
-def trained(client, dataset):
-    """A pipeline with a model, and the job that trained it."""
-    made = pipeline(client, dataset)
-    job = client.wait(client.train(made.name).name)
-    return client.pipeline(made.name), job
+    },
+)
 
 
 def overlap(box, other):
@@ -142,26 +121,22 @@ def test_an_answer_is_drawn_on_request(client, trained):
     assert response.predictions[0].overlay_png.startswith(b"\x89PNG")
 
 
-def test_the_same_seed_gives_the_same_weights(client, dataset, trained):
-    lifecycle.check_same_weights(client, trained[0], pipeline(client, dataset))
-
-
-def test_a_training_whose_worker_is_killed_ends_with_the_same_weights(
-    client, dataset, trained, stack
+def test_the_same_seed_gives_the_same_weights_though_the_worker_is_killed(
+    client, pipeline, trained, stack
 ):
-    again = pipeline(client, dataset)
+    again = pipeline()
 
     lifecycle.check_killed_worker(client, stack, TASK, trained[0], again, epoch=5)
 
 
-def test_a_cancelled_training_leaves_no_model(client, dataset):
-    endless = pipeline(client, dataset, epoch_count=500, early_stopping_patience=500)
+def test_a_cancelled_training_leaves_no_model(client, pipeline):
+    endless = pipeline(epoch_count=500, early_stopping_patience=500)
 
     lifecycle.check_cancelled(client, endless)
 
 
-def test_settings_that_mean_nothing_are_refused(client, dataset):
+def test_settings_that_mean_nothing_are_refused(pipeline):
     with pytest.raises(CallFailed) as refused:
-        pipeline(client, dataset, label_smoothing=0.2)
+        pipeline(label_smoothing=0.2)
 
     assert refused.value.reason == "OPTION_UNSUPPORTED"

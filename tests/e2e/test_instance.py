@@ -3,57 +3,37 @@
 The network is too large to learn much in a minute: what is checked is that its parts hold together.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from client import CallFailed
-from nocode.vision.v1 import dataset_source_pb2, pipeline_pb2, prediction_pb2
+from nocode.vision.v1 import prediction_pb2
 from tests.e2e import lifecycle
+from tests.e2e.cases import Case
 from tests.e2e.data import CLASSES, coco_archive, encoded, masked_scene
 from tests.e2e.masks import masked
 
 TASK, SERVICE = "instance-segmentation", "segmentation"
-SCENE_COUNT = 20
+SCENE_COUNT = 12
 
 # Each trains, on cores that it shares with the other tests.
 pytestmark = pytest.mark.timeout(900)
 
-
-@pytest.fixture(scope="module")
-def dataset(client, tmp_path_factory):
-    """Scenes with one to three shapes, as COCO has them."""
-    path = tmp_path_factory.mktemp("data") / "scenes.zip"
-    path.write_bytes(coco_archive(SCENE_COUNT))
-    source = dataset_source_pb2.DatasetSource(upload=client.upload(TASK, path))
-    job = client.wait(client.import_dataset(TASK, source, dataset_id="scenes").name)
-    return client.dataset(job.dataset)
-
-
-def pipeline(client, dataset, **config):
-    """Set up a pipeline of a few steps, unless told otherwise."""
-    settings = {
+CASE = Case(
+    task=TASK,
+    dataset_id="scenes",
+    archive=partial(coco_archive, SCENE_COUNT),
+    architecture="maskrcnn_resnet50_fpn_v2",
+    settings={
         "epoch_count": 2,
-        "image_size_px": 96,
-        "batch_size": 7,
+        "image_size_px": 32,  # a larger image has more candidates, which take the time
+        "batch_size": 4,
         "warmup_epoch_count": 1,
         "seed": 7,
-    }
-    return client.create_pipeline(
-        TASK,
-        pipeline_pb2.Pipeline(
-            architecture="maskrcnn_resnet50_fpn_v2",
-            dataset=dataset.name,
-            training_config=pipeline_pb2.TrainingConfig(**settings | config),
-        ),
-    )
-
-
-@pytest.fixture(scope="module")
-def trained(client, dataset):
-    """A pipeline with a model, and the job that trained it."""
-    made = pipeline(client, dataset)
-    job = client.wait(client.train(made.name).name)
-    return client.pipeline(made.name), job
+    },
+)
 
 
 def test_the_data_set_is_what_was_sent(dataset):
@@ -92,7 +72,7 @@ def test_every_plot_can_be_downloaded(client, trained, tmp_path):
 @pytest.mark.parametrize("mask_format", ["MASK_FORMAT_RLE", "MASK_FORMAT_PNG"])
 def test_masks_are_of_the_size_of_the_image_and_within_their_boxes(client, trained, mask_format):
     image, _ = masked_scene(np.random.default_rng(3))
-    size = (331, 77)
+    size = (173, 77)
     options = prediction_pb2.PredictOptions(
         score_threshold=0.01, mask_format=mask_format, max_results=20, overlay=True
     )
@@ -100,7 +80,7 @@ def test_masks_are_of_the_size_of_the_image_and_within_their_boxes(client, train
     answer = client.predict(trained[0].name, [encoded(image.resize(size))], options)
 
     # A box may cut half a pixel of the network's input off a mask, and a mask ends between pixels.
-    slack = 0.5 * max(size) / 96 + 1
+    slack = 0.5 * max(size) / CASE.settings["image_size_px"] + 1
     objects = answer.predictions[0].instance_segmentation.objects
     assert objects
     assert answer.predictions[0].overlay_png.startswith(b"\x89PNG")
@@ -114,21 +94,21 @@ def test_masks_are_of_the_size_of_the_image_and_within_their_boxes(client, train
 
 
 def test_the_same_seed_gives_the_same_weights_though_the_worker_is_killed(
-    client, dataset, trained, stack
+    client, pipeline, trained, stack
 ):
-    again = pipeline(client, dataset)
+    again = pipeline()
 
     lifecycle.check_killed_worker(client, stack, SERVICE, trained[0], again, epoch=1)
 
 
-def test_a_cancelled_training_leaves_no_model(client, dataset):
-    endless = pipeline(client, dataset, epoch_count=500, early_stopping_patience=500)
+def test_a_cancelled_training_leaves_no_model(client, pipeline):
+    endless = pipeline(epoch_count=500, early_stopping_patience=500)
 
     lifecycle.check_cancelled(client, endless)
 
 
-def test_settings_that_mean_nothing_are_refused(client, dataset):
+def test_settings_that_mean_nothing_are_refused(pipeline):
     with pytest.raises(CallFailed) as refused:
-        pipeline(client, dataset, label_smoothing=0.2)
+        pipeline(label_smoothing=0.2)
 
     assert refused.value.reason == "OPTION_UNSUPPORTED"

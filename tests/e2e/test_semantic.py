@@ -2,68 +2,49 @@
 
 import io
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as pycoco
 
-from nocode.vision.v1 import dataset_source_pb2, pipeline_pb2, prediction_pb2
+from nocode.vision.v1 import prediction_pb2
 from tests.e2e import lifecycle
+from tests.e2e.cases import Case
 from tests.e2e.data import CLASSES, encoded, labels_of, masked_scene, masks_archive
 from tests.e2e.masks import masked
 
 TASK, SERVICE = "semantic-segmentation", "segmentation"
-SCENE_COUNT = 60
+SCENE_COUNT, SIZE_PX = 60, 64
 
 # Each trains, on cores that it shares with the other tests.
 pytestmark = pytest.mark.timeout(900)
 
-
-@pytest.fixture(scope="module")
-def dataset(client, tmp_path_factory):
-    """Scenes, each with a PNG of classes."""
-    path = tmp_path_factory.mktemp("data") / "scenes.zip"
-    path.write_bytes(masks_archive(SCENE_COUNT))
-    source = dataset_source_pb2.DatasetSource(upload=client.upload(TASK, path))
-    job = client.wait(client.import_dataset(TASK, source, dataset_id="scenes").name)
-    return client.dataset(job.dataset)
-
-
-def pipeline(client, dataset, **config):
-    """Set up a pipeline that trains in a minute, unless told otherwise."""
-    settings = {
+CASE = Case(
+    task=TASK,
+    dataset_id="scenes",
+    archive=partial(masks_archive, SCENE_COUNT, size=SIZE_PX),
+    architecture="unet_resnet34",
+    settings={
         "epoch_count": 12,
-        "image_size_px": 96,
+        "image_size_px": SIZE_PX,
         "batch_size": 8,
         "learning_rate": 2e-3,
         "weight_average_decay": 0.9,
         "warmup_epoch_count": 1,
         "augmentation": "light",
         "seed": 7,
-    }
-    return client.create_pipeline(
-        TASK,
-        pipeline_pb2.Pipeline(
-            architecture="unet_resnet34",
-            dataset=dataset.name,
-            training_config=pipeline_pb2.TrainingConfig(**settings | config),
-        ),
-    )
-
-
-@pytest.fixture(scope="module")
-def trained(client, dataset):
-    """A pipeline with a model, and the job that trained it."""
-    made = pipeline(client, dataset)
-    job = client.wait(client.train(made.name).name)
-    return client.pipeline(made.name), job
+    },
+)
 
 
 def test_the_data_set_is_what_was_sent(dataset):
     """Images, classes and the pixels of each."""
     rng = np.random.default_rng(0)
-    labels = [labels_of(masked_scene(rng)[1]) for _ in range(SCENE_COUNT)]
+    labels = [
+        labels_of(masked_scene(rng, size=SIZE_PX)[1], size=SIZE_PX) for _ in range(SCENE_COUNT)
+    ]
     counts = np.bincount(np.concatenate([one.ravel() for one in labels]))
 
     assert dataset.image_count == SCENE_COUNT
@@ -120,7 +101,7 @@ def test_exported_predictions_give_the_metrics(client, trained, tmp_path):
 def test_prediction_knows_the_pixels(client, trained):
     """Of the image as sent, whatever its size; one that is no image fails alone."""
     rng = np.random.default_rng(99)
-    scenes = [masked_scene(rng) for _ in range(8)]
+    scenes = [masked_scene(rng, size=SIZE_PX) for _ in range(8)]
     size = (240, 240)
     images = [encoded(image.resize(size)) for image, _ in scenes]
 
@@ -130,7 +111,7 @@ def test_prediction_knows_the_pixels(client, trained):
     for prediction, (_, objects) in zip(response.predictions, scenes, strict=False):
         answer = prediction.semantic_segmentation
         labels = np.asarray(Image.open(io.BytesIO(answer.class_index_png)))
-        true = np.asarray(Image.fromarray(labels_of(objects)).resize(size, 0))
+        true = np.asarray(Image.fromarray(labels_of(objects, size=SIZE_PX)).resize(size, 0))
         right.append((labels == true).mean())
         assert sum(one.pixel_count for one in answer.regions) == labels.size
         for one in answer.regions:
@@ -140,7 +121,7 @@ def test_prediction_knows_the_pixels(client, trained):
 
 
 def test_an_answer_is_drawn_on_request(client, trained):
-    image, _ = masked_scene(np.random.default_rng(3))
+    image, _ = masked_scene(np.random.default_rng(3), size=SIZE_PX)
     options = prediction_pb2.PredictOptions(overlay=True)
 
     response = client.predict(trained[0].name, [encoded(image)], options)
@@ -151,9 +132,9 @@ def test_an_answer_is_drawn_on_request(client, trained):
 def test_a_large_image_is_seen_in_tiles(client, trained):
     """Shapes as large as in training, in an image four times as wide, are known in it."""
     rng = np.random.default_rng(5)
-    scenes = [masked_scene(rng) for _ in range(4)]
+    scenes = [masked_scene(rng, size=SIZE_PX) for _ in range(4)]
     wide = Image.fromarray(np.hstack([np.asarray(image) for image, _ in scenes]))
-    true = np.hstack([labels_of(objects) for _, objects in scenes])
+    true = np.hstack([labels_of(objects, size=SIZE_PX) for _, objects in scenes])
     right = {}
     for tiling in (False, True):
         options = prediction_pb2.PredictOptions(tiling=tiling)
@@ -167,14 +148,14 @@ def test_a_large_image_is_seen_in_tiles(client, trained):
 
 
 def test_the_same_seed_gives_the_same_weights_though_the_worker_is_killed(
-    client, dataset, trained, stack
+    client, pipeline, trained, stack
 ):
-    again = pipeline(client, dataset)
+    again = pipeline()
 
     lifecycle.check_killed_worker(client, stack, SERVICE, trained[0], again, epoch=4)
 
 
-def test_a_cancelled_training_leaves_no_model(client, dataset):
-    endless = pipeline(client, dataset, epoch_count=500, early_stopping_patience=500)
+def test_a_cancelled_training_leaves_no_model(client, pipeline):
+    endless = pipeline(epoch_count=500, early_stopping_patience=500)
 
     lifecycle.check_cancelled(client, endless)

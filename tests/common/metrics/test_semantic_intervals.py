@@ -56,6 +56,23 @@ def test_intervals_hold_what_was_measured_and_are_repeatable():
     assert semantic_intervals(pool, seed=2) != intervals
 
 
+def test_classes_that_a_resample_lacks_do_not_move_them_off_what_was_measured():
+    """Ground is known in all of 50 images; in each, a class of its own is seen where it is not."""
+    zero_HW = np.zeros((8, 8), np.int16)
+    pairs = []
+    for label in range(1, 51):
+        found_HW = zero_HW.copy()
+        found_HW[0, 0] = label
+        pairs.append((found_HW, zero_HW))
+    pool = filled(pairs, 51)
+
+    low, high = semantic_intervals(pool, seed=0)["mean_iou"]
+
+    # Ground: 63 of 64 pixels; of 51 classes, it alone has any.
+    assert pool.areas.mean_iou == pytest.approx(63 / 64 / 51)
+    assert low <= 63 / 64 / 51 <= high
+
+
 def test_more_images_make_them_narrower():
     few, many = (
         semantic_intervals(filled(images(count)), seed=0)["mean_iou"] for count in (10, 160)

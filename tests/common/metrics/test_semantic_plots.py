@@ -57,6 +57,17 @@ def test_bars_are_readable(drawn, count):
     assert max(pixels(png).shape) < 2500
 
 
+def test_bars_of_many_long_names_are_readable(drawn):
+    """What stands over them is not as wide as if names were short."""
+    many = classes(129)
+    for index, one in enumerate(many):
+        one.class_name = f"{index}: what is to be seen in the picture"
+
+    semantic_plots.iou_by_class(many)
+
+    assert_readable(drawn[0])
+
+
 def test_bars_leave_out_classes_that_are_nowhere(drawn):
     """And show one that is only predicted, with its IoU of 0."""
     nowhere = ClassMetrics(class_name="nowhere", iou=-1, accuracy=-1, boundary_iou=-1)

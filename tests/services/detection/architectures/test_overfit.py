@@ -5,10 +5,8 @@ What it must get right for that: matching, box coding, labels, losses, gradients
 
 import io
 import math
-import time
 import xml.etree.ElementTree as ET
 import zipfile
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +16,9 @@ from faster_coco_eval import COCO, COCOeval_faster
 from PIL import Image
 
 from common.data import transforms
-from common.training.optimizers import learning_rate
-from common.training.precision import cpu_has_bf16
 from nocode.vision.v1 import model_pb2
 from services.detection.architectures import detectors
+from tests.services import overfitting
 from tests.services.detection.architectures.matching import matched
 
 ARCHIVE = Path(__file__).parents[4] / "examples/detection/blood_cells.zip"
@@ -98,53 +95,26 @@ def _xywh(box):
     return [xmin, ymin, xmax - xmin, ymax - ymin]
 
 
-def autocast():
-    return torch.autocast("cpu", dtype=torch.bfloat16) if cpu_has_bf16() else nullcontext()
-
-
-def overfit(entry, *, step_limit=STEP_LIMIT, log=print):
-    """Train on the images until the AP50 on them is 0.9.
-
-    Returns it, the steps taken, the network and its inputs.
-    """
+def overfit(entry, *, step_limit=STEP_LIMIT):
+    """Train on the images until the AP50 on them is 0.9; return it, the network and its inputs."""
     # At half of it, platelets are too small for a RetinaNet's anchors: none has an IoU of 0.5.
     size_px = entry.recipe.image_size_px
     images_N3SS, targets = read_examples(size_px)
     inputs_N3SS = transforms.normalize(
         images_N3SS, model_pb2.Preprocessing(mean=entry.mean, std=entry.std)
     )
-    torch.manual_seed(0)
-    model = entry.build(len(CLASSES)).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.0, fused=True)
-    started, reached = time.monotonic(), 0.0
-    for step in range(step_limit):
-        model.train()
-        rate = learning_rate(
-            step,
-            step_count=step_limit,
-            warmup_step_count=20,
-            peak=entry.recipe.learning_rate,
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        half = slice(0, None, 2) if step % 2 else slice(1, None, 2)
-        with autocast():
-            losses = model(inputs_N3SS[half], targets[half])
-        loss = sum(losses.values())
-        assert torch.isfinite(loss)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        if (step + 1) % EVALUATED_EVERY == 0:
-            model.eval()
-            with torch.inference_mode(), autocast():
-                reached = ap50(targets, model(inputs_N3SS))
-            seconds = time.monotonic() - started
-            log(f"{entry.name}: step {step + 1}, {seconds:.0f} s, {loss:.3f}, AP50 {reached:.3f}")
-            if reached >= 0.9:
-                break
-    return reached, step + 1, model, inputs_N3SS
+    reached, model = overfitting.overfit(
+        lambda: entry.build(len(CLASSES)),
+        inputs_N3SS,
+        targets,
+        loss=lambda model, some_N3SS, theirs: sum(model(some_N3SS, theirs).values()),
+        measure=lambda model: ap50(targets, model(inputs_N3SS)),
+        peak_rate=entry.recipe.learning_rate,
+        step_limit=step_limit,
+        measured_every=EVALUATED_EVERY,
+        most_norm=10.0,
+    )
+    return reached, model, inputs_N3SS
 
 
 @pytest.mark.slow
@@ -156,10 +126,9 @@ def test_it_learns_eight_images_by_heart(entry):
     And what is found in an image does not depend on the images beside it.
     """
     limit = STEP_LIMITS.get(entry.name, STEP_LIMIT)
-    reached, _, model, inputs_N3SS = overfit(entry, step_limit=limit)
+    reached, model, inputs_N3SS = overfit(entry, step_limit=limit)
     assert reached >= 0.9
 
-    model.eval()
     with torch.inference_mode():
         together = model(inputs_N3SS[:4])
         alone = [model(image_3SS[None])[0] for image_3SS in inputs_N3SS[:4]]

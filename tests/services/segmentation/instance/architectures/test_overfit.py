@@ -7,7 +7,6 @@ that masks lie where their objects do, in training as in the answer.
 import contextlib
 import io
 import json
-import time
 import zipfile
 from pathlib import Path
 
@@ -22,11 +21,10 @@ from pycocotools.cocoeval import COCOeval
 from common.data import transforms
 from common.masks import rle
 from common.objects.annotation import Object, write
-from common.training.optimizers import learning_rate
-from common.training.precision import cpu_has_bf16
 from nocode.vision.v1 import model_pb2
 from services.segmentation.instance.architectures import instance_segmenters
 from services.segmentation.instance.learner import InstanceLearner
+from tests.services import overfitting
 from tests.services.detection.architectures.matching import matched
 
 ARCHIVE = Path(__file__).parents[5] / "examples/segmentation/facades_coco.zip"
@@ -101,16 +99,10 @@ def mask_ap50(truth, used, outputs):
     return float(evaluation.stats[1])
 
 
-def autocast():
-    if cpu_has_bf16():
-        return torch.autocast("cpu", dtype=torch.bfloat16)
-    return contextlib.nullcontext()
-
-
-def overfit(entry, *, step_limit=STEP_LIMIT, log=print):
+def overfit(entry):
     """Train on the images until the AP50 of masks on them is 0.9.
 
-    Returns it, the steps taken, the network and its inputs.
+    Returns it, the network and its inputs.
     """
     truth, used, images_N3SS, annotations = read_examples()
     inputs_N3SS = transforms.normalize(
@@ -120,38 +112,18 @@ def overfit(entry, *, step_limit=STEP_LIMIT, log=print):
         LEARNER.target(annotation, image["width"], image["height"], SIZE_PX)
         for annotation, image in zip(annotations, truth.dataset["images"], strict=True)
     ]
-    torch.manual_seed(0)
-    model = entry.build(len(used)).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.0, fused=True)
-    started, reached = time.monotonic(), 0.0
-    for step in range(step_limit):
-        model.train()
-        rate = learning_rate(
-            step, step_count=step_limit, warmup_step_count=20, peak=entry.recipe.learning_rate
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        half = slice(0, None, 2) if step % 2 else slice(1, None, 2)
-        with autocast():
-            loss = LEARNER.loss(model, inputs_N3SS[half], targets[half], None, None)
-        assert torch.isfinite(loss)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        if (step + 1) % EVALUATED_EVERY == 0:
-            model.eval()
-            with torch.inference_mode(), autocast():
-                outputs = LEARNER.forward(model, inputs_N3SS)
-            reached = mask_ap50(truth, used, outputs)
-            seconds, loss, count = time.monotonic() - started, loss.item(), sum(map(len, outputs))
-            log(
-                f"{entry.name}: step {step + 1}, {seconds:.0f} s, loss {loss:.3f}, mask AP50 "
-                f"{reached:.3f}, {count} found"
-            )
-            if reached >= 0.9:
-                break
-    return reached, step + 1, model, inputs_N3SS
+    reached, model = overfitting.overfit(
+        lambda: entry.build(len(used)),
+        inputs_N3SS,
+        targets,
+        loss=lambda model, some_N3SS, theirs: LEARNER.loss(model, some_N3SS, theirs, None, None),
+        measure=lambda model: mask_ap50(truth, used, LEARNER.forward(model, inputs_N3SS)),
+        peak_rate=entry.recipe.learning_rate,
+        step_limit=STEP_LIMIT,
+        measured_every=EVALUATED_EVERY,
+        most_norm=10.0,
+    )
+    return reached, model, inputs_N3SS
 
 
 @pytest.mark.slow
@@ -162,10 +134,9 @@ def test_it_learns_eight_images_by_heart(entry):
 
     And what is found in an image does not depend on the images beside it.
     """
-    reached, _, model, inputs_N3SS = overfit(entry)
+    reached, model, inputs_N3SS = overfit(entry)
     assert reached >= 0.9
 
-    model.eval()
     with torch.inference_mode():
         together = model(inputs_N3SS[:4])
         alone = [model(image_3SS[None])[0] for image_3SS in inputs_N3SS[:4]]

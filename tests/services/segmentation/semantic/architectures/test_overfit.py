@@ -4,9 +4,7 @@ What it must get right for that: targets, the loss, gradients, and how answers l
 """
 
 import io
-import time
 import zipfile
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +14,11 @@ from PIL import Image
 
 from common.data import transforms
 from common.metrics.semantic import Areas, confusion
-from common.training.optimizers import learning_rate
-from common.training.precision import cpu_has_bf16
 from nocode.vision.v1 import model_pb2
 from services.segmentation.semantic import outputs
 from services.segmentation.semantic.architectures import segmenters
 from services.segmentation.semantic.loss import pixel_loss
+from tests.services import overfitting
 
 ARCHIVE = Path(__file__).parents[5] / "examples/segmentation/facades_masks.zip"
 CLASS_COUNT = 11
@@ -47,10 +44,6 @@ def read_examples():
     return images, labels
 
 
-def autocast():
-    return torch.autocast("cpu", dtype=torch.bfloat16) if cpu_has_bf16() else nullcontext()
-
-
 def mean_iou(scores, labels, size_px):
     """Over all images, at their own sizes."""
     counts_CC = 0
@@ -61,12 +54,12 @@ def mean_iou(scores, labels, size_px):
     return float(Areas.of(counts_CC).mean_iou)
 
 
-def overfit(entry, *, step_limit=STEP_LIMIT, size_px=None, log=print):
+def overfit(entry):
     """Train on the images until the mean IoU on them is 0.9.
 
-    Returns it, the steps taken, the network and its inputs.
+    Returns it, the network and its inputs.
     """
-    size_px = size_px or SIZES_PX.get(entry.name, SIZE_PX)
+    size_px = SIZES_PX.get(entry.name, SIZE_PX)
     images, labels = read_examples()
     letterbox = model_pb2.Preprocessing(
         image_size_px=size_px, resize="letterbox", mean=entry.mean, std=entry.std
@@ -78,33 +71,17 @@ def overfit(entry, *, step_limit=STEP_LIMIT, size_px=None, log=print):
     labels_NSS = torch.from_numpy(
         np.stack([_enlarged(labels_HW, size_px) for labels_HW in labels])
     ).long()
-    torch.manual_seed(0)
-    model = entry.build(CLASS_COUNT).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.0, fused=True)
-    started, reached = time.monotonic(), 0.0
-    for step in range(step_limit):
-        model.train()
-        rate = learning_rate(step, step_count=step_limit, warmup_step_count=20, peak=LEARNING_RATE)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        half = slice(0, None, 2) if step % 2 else slice(1, None, 2)
-        with autocast():
-            answers = model(inputs_N3SS[half])
-        loss = pixel_loss(answers, labels_NSS[half], None)
-        assert torch.isfinite(loss)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        if (step + 1) % EVALUATED_EVERY == 0:
-            model.eval()
-            with torch.inference_mode(), autocast():
-                scores = outputs.scores(model(inputs_N3SS))
-            reached = mean_iou(scores, labels, size_px)
-            seconds = time.monotonic() - started
-            log(f"{entry.name}: step {step + 1}, {seconds:.0f} s, {loss:.3f}, IoU {reached:.3f}")
-            if reached >= 0.9:
-                break
-    return reached, step + 1, model, inputs_N3SS
+    reached, model = overfitting.overfit(
+        lambda: entry.build(CLASS_COUNT),
+        inputs_N3SS,
+        labels_NSS,
+        loss=lambda model, some_N3SS, theirs_NSS: pixel_loss(model(some_N3SS), theirs_NSS, None),
+        measure=lambda model: mean_iou(outputs.scores(model(inputs_N3SS)), labels, size_px),
+        peak_rate=LEARNING_RATE,
+        step_limit=STEP_LIMIT,
+        measured_every=EVALUATED_EVERY,
+    )
+    return reached, model, inputs_N3SS
 
 
 def _enlarged(labels_HW, size_px):
@@ -122,10 +99,9 @@ def test_it_learns_eight_images_by_heart(entry):
 
     And what is said of an image does not depend on the images beside it.
     """
-    reached, _, model, inputs_N3SS = overfit(entry)
+    reached, model, inputs_N3SS = overfit(entry)
     assert reached >= 0.9
 
-    model.eval()
     with torch.inference_mode():
         together_NChw = model(inputs_N3SS[:4])
         for image_3SS, logits_Chw in zip(inputs_N3SS[:4], together_NChw, strict=True):
