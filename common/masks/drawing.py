@@ -17,6 +17,7 @@ from common.masks import rle
 from common.masks.drafts import nearest, resized
 from common.masks.label_maps import VOID
 from common.metrics import figures
+from common.objects.masks import columns as columns_of
 from common.palette import colour_of, rgb_of
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ def draw_masks(
 
     Args:
         image_HW3: uint8; perhaps made smaller than the image that the masks are of.
-        masks: Each with its colour, as `tint` takes them; one is decoded at a time.
+        masks: Each with its colour, as `tint` takes them; of runs, only the columns of the object
+            are decoded, one object at a time.
         opacity: See `tint`.
     """
     picture_HW3 = image_HW3.copy()
@@ -137,21 +139,24 @@ def _draw_mask(
 ) -> None:
     """Draw within the bounds of the mask alone: of hundreds, each is a small part of a picture."""
     if isinstance(mask, np.ndarray):
-        pixels_HW = mask
-        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-        if not rows.size:
+        height, width = mask.shape
+        inside_H, inside_W = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+        if not inside_H.size:
             return
-        left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+        left, right = int(inside_W[0]), int(inside_W[-1]) + 1
+        top, bottom = int(inside_H[0]), int(inside_H[-1]) + 1
+        part_HW = mask[top:bottom, left:right]
     else:
         if (box := rle.bounds(mask)) is None:
             return
         left, top, right, bottom = (int(side) for side in box)
-        pixels_HW = rle.decode(mask)
-    rows_H = nearest(pixels_HW.shape[0], picture_HW3.shape[0])
-    columns_W = nearest(pixels_HW.shape[1], picture_HW3.shape[1])
+        height, width = mask["size"]
+        part_HW = columns_of(mask, left, right)[top:bottom]
+    rows_H = nearest(height, picture_HW3.shape[0])
+    columns_W = nearest(width, picture_HW3.shape[1])
     down = slice(*np.searchsorted(rows_H, (top, bottom)))
     across = slice(*np.searchsorted(columns_W, (left, right)))
-    shown_HW = pixels_HW[np.ix_(rows_H[down], columns_W[across])] != 0
+    shown_HW = part_HW[np.ix_(rows_H[down] - top, columns_W[across] - left)] != 0
     if not shown_HW.size:
         return
     # All around is outside, but at the edge of the picture nobody knows.

@@ -8,7 +8,8 @@ canvas. Nothing is turned or sheared: the box around a turned box would be too l
 What comes from outside of an image is grey, as in a letterbox, and keeps that grey: only what shows
 the image has its colours changed.
 
-Shape letters: K objects of an image, T tries, 3 colours, S side of an input, H height, W width.
+Shape letters: N images, K objects of an image, T tries, 3 colours, S side of an input, H height, W
+width.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from common.objects.targets import Objects
+    from common.training.learner import Phase
 
     Doubles = NDArray[np.float64]
     Bools = NDArray[np.bool_]
@@ -94,6 +96,38 @@ STRENGTHS: dict[str, Strength | None] = {
         colours=Colours(brightness=0.4, contrast=0.4, saturation=0.4),
     ),
 }  # fmt: skip
+
+
+def augment(
+    images_N3HW: Tensor,
+    targets: Sequence[Truth],
+    phase: Phase,
+    generators: Sequence[torch.Generator],
+) -> tuple[Tensor, list[Truth]]:
+    """Vary images, boxes and masks together; the same generator gives an image the same bits.
+
+    Args:
+        images_N3HW: Letterboxes, uint8, with interleaved colours in memory.
+        targets: The objects of each, in pixels of it; masks, if any, of its size.
+        phase: How much.
+        generators: One for each image, the only source of randomness.
+
+    Returns:
+        Images of the same kind, and their objects. Boxes lie inside and have an area, and are the
+        bounds of masks; objects of which little can be seen are gone.
+    """
+    strength = STRENGTHS[phase.level]
+    if strength is None:
+        return images_N3HW, list(targets)
+    count, _, height, width = images_N3HW.shape
+    varied_N3HW = canvases(count, height, width)
+    moved = [
+        draw(canvas_3HW, (0, 0, width, height), image_3HW, target, strength, generator)
+        for canvas_3HW, image_3HW, target, generator in zip(
+            varied_N3HW, images_N3HW, targets, generators, strict=True
+        )
+    ]
+    return varied_N3HW, moved
 
 
 @dataclass(frozen=True, slots=True)

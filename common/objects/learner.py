@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from common.objects import answers, tiling
+from common.objects import answers, augmentation, tiling
 from common.objects.checks import LEAST_SIDE_PX
 from common.training.learner import Learner
 
@@ -36,6 +36,8 @@ class ObjectLearner(Learner):
     tiles = True
 
     # Training.
+
+    augment = staticmethod(augmentation.augment)
 
     def check_targets(self, targets: Sequence[Truth], size_px: int, report: Report) -> None:
         """Report objects that are too small to be seen at the size that images have."""

@@ -62,7 +62,9 @@ def worst_images(
         below = f"{len(shown)} of {counts}. {_LEGEND}"
     else:
         heading = "Least certain images"
-        below = f"No mistake on {len(samples):,} images, these with the lowest score. {_LEGEND}"
+        below = (
+            f"Images without a mistake: {len(samples):,}. These have the lowest score. {_LEGEND}"
+        )
 
     def tile(number: int) -> plots.Tile:
         counts = {

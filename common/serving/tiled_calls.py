@@ -5,7 +5,8 @@ in the queue. So a call is admitted with one place for each image, as any call i
 is kept until its last tile takes it, and the tiles before get places of their own, `window` at
 most. Thus a call holds one decoded image and `window` tiles, however many it asks for. Tiles have a
 queue of their own, which takes turns with that of images: other calls wait for a batch of tiles at
-most, and find as much room as ever.
+most, and find as much room as ever. What the network says of tiles is merged as it comes, and a
+tile counts as one of the `window` until that is done: so answers do not pile up either.
 
 Shape letters: H height, W width, 3 colours.
 """
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from common.serving.batcher import Batch, Batcher, Ticket
     from common.serving.tiles import Tile
     from common.serving.workers import Workers
-    from common.training.learner import Output
+    from common.training.learner import Merger, Output
 
 
 @dataclass(eq=False, slots=True)
@@ -43,9 +44,12 @@ class _Image:
     width: int
     height: int
     tiles: list[Tile]
-    outputs: dict[int, Output] = field(default_factory=dict)
+    merger: Merger  # for the thread that merges
+    outputs: dict[int, Output] = field(default_factory=dict)  # that are to be merged
     cut: int = 0  # tiles that were, or are now being, cut out
+    merged: int = 0  # tiles of which that is done
     is_filling: bool = False
+    is_merging: bool = False
 
 
 class Part:
@@ -79,7 +83,7 @@ class TiledCall:
         batcher: The queue.
         pool: Which threads are to load an image, by its index.
         workers: Threads for all else.
-        window: Tiles that may be cut out and not yet computed.
+        window: Tiles that may be cut out and not yet merged.
     """
 
     def __init__(
@@ -137,8 +141,9 @@ class TiledCall:
         try:
             pixels_HW3 = self._load(index)
             height, width = pixels_HW3.shape[:2]
-            size_px = self._ticket.network.model.preprocessing.image_size_px
-            tiles = cut(width, height, size_px)
+            network = self._ticket.network
+            tiles = cut(width, height, network.model.preprocessing.image_size_px)
+            merger = network.learner.merger(tiles, network.model, width, height)
         except Exception as error:  # noqa: BLE001 - whatever it is, the call must end
             self._give_back_one()
             self._refuse(index, error)
@@ -151,7 +156,7 @@ class TiledCall:
             return
         with self._lock:
             self._decode_s += time.monotonic() - started
-        self._fill(_Image(index, pixels_HW3, width, height, tiles))
+        self._fill(_Image(index, pixels_HW3, width, height, tiles, merger))
 
     def _begin_after(self, index: int) -> None:
         if index + 1 < self._image_count:
@@ -195,7 +200,7 @@ class TiledCall:
     def _next_tiles(self, image: _Image) -> tuple[range, np.ndarray[Any, Any] | None]:
         """Take the next tiles of an image and make room for them; the lock is held."""
         pixels_HW3 = image.pixels_HW3
-        free = self._window - (image.cut - len(image.outputs))
+        free = self._window - (image.cut - image.merged)
         first, image.cut = image.cut, min(image.cut + free, len(image.tiles))
         numbers = range(first, image.cut)
         if not self._places:  # nobody waits for the answer
@@ -213,34 +218,45 @@ class TiledCall:
             image.outputs[number] = output
             self._forward_s[batch.started] = batch.ended - batch.started
             self._batch_size = max(self._batch_size, len(batch.items))
-            is_complete = len(image.outputs) == len(image.tiles)
-            waiting = image.cut - len(image.outputs)
+            if image.is_merging:
+                return  # that thread takes this one, too
+            image.is_merging = True
+        self._workers.submit(self._merge, image)
+
+    def _merge(self, image: _Image) -> None:
+        """Merge what the network has said, and have more tiles cut out, until there is no more."""
+        while not self._ticket.abandoned:
+            with self._lock:
+                outputs, image.outputs = image.outputs, {}
+                if not outputs:
+                    image.is_merging = False
+                    return
+            try:
+                for number in sorted(outputs):
+                    image.merger.add(number, outputs.pop(number))
+                    self._note_merged(image)
+                if image.merged == len(image.tiles):
+                    output = image.merger.end()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the call must end
+                self._fail(error)
+                return
+            if image.merged == len(image.tiles):
+                self._answer(image.index, output, image.width, image.height, self._timing())
+                self._begin_after(image.index)
+                return
+
+    def _note_merged(self, image: _Image) -> None:
+        """Have tiles cut out once there is room for half of what may wait."""
+        with self._lock:
+            image.merged += 1
             fill = (
                 image.cut < len(image.tiles)
-                and waiting <= self._window // 2
+                and image.cut - image.merged <= self._window // 2
                 and not image.is_filling
             )
             image.is_filling |= fill
-        if is_complete:
-            self._workers.submit(self._end, image)
-        elif fill:
+        if fill:
             self._workers.submit(self._fill, image)
-
-    def _end(self, image: _Image) -> None:
-        """Merge what the tiles show, and go on to the next image."""
-        if self._ticket.abandoned:
-            return
-        network = self._ticket.network
-        outputs = [image.outputs[number] for number in range(len(image.tiles))]
-        try:
-            output = network.learner.merge(
-                outputs, image.tiles, network.model, image.width, image.height
-            )
-        except Exception as error:  # noqa: BLE001 - whatever it is, the call must end
-            self._fail(error)
-            return
-        self._answer(image.index, output, image.width, image.height, self._timing())
-        self._begin_after(image.index)
 
     def _timing(self) -> Timing:
         """Return where the time went of all images so far."""

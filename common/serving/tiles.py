@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import product
 
 MAX_TILES = 64
 """Of an image, the image as a whole not counted."""
@@ -32,6 +33,8 @@ class Tile:
 def cut(width: int, height: int, size_px: int) -> list[Tile]:
     """Cut an image: first the image as a whole, then its tiles, row by row.
 
+    Or column by column if those are shorter: so few tiles have neighbours that are still to come.
+
     A tile is as large as the network's input, so that it is seen in the image's own resolution;
     in an image that would need more than `MAX_TILES` they are larger, and made smaller for the
     network as the whole is. They are spread evenly and overlap by `OVERLAP` or more. An image that
@@ -48,13 +51,12 @@ def cut(width: int, height: int, size_px: int) -> list[Tile]:
     side = size_px
     while _count(width, side) * _count(height, side) > MAX_TILES:
         side += max(1, side // 50)
+    corners = list(product(_starts(height, side), _starts(width, side)))
+    if _count(width, side) > _count(height, side):
+        corners.sort(key=lambda corner: corner[1])
     return [
         whole,
-        *(
-            Tile(xmin, ymin, min(side, width), min(side, height))
-            for ymin in _starts(height, side)
-            for xmin in _starts(width, side)
-        ),
+        *(Tile(xmin, ymin, min(side, width), min(side, height)) for ymin, xmin in corners),
     ]
 
 

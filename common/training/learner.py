@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from common.training.precision import to_bf16
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import numpy as np
     import torch
@@ -93,6 +93,29 @@ class Measurement:
     metrics: evaluation_pb2.Evaluation
     plots: list[tuple[str, bytes]] = field(default_factory=list)
     rows: Iterable[dict[str, Any]] = ()
+
+
+class Merger:
+    """Makes the output for an image of those for its tiles, which come one by one, in any order.
+
+    This one keeps them until all are there. Not thread-safe.
+
+    Args:
+        tile_count: Number of tiles.
+        merge: Makes it, of all in the order of their tiles.
+    """
+
+    def __init__(self, tile_count: int, merge: Callable[[Sequence[Output]], Output]) -> None:
+        self._outputs: list[Output] = [None] * tile_count
+        self._merge = merge
+
+    def add(self, number: int, output: Output) -> None:
+        """Take the output for a tile; each has its turn once."""
+        self._outputs[number] = output
+
+    def end(self) -> Output:
+        """Return the output for the image, once all tiles have had their turn."""
+        return self._merge(self._outputs)
 
 
 class Learner(ABC):
@@ -256,6 +279,15 @@ class Learner(ABC):
             height: Of the image as sent.
         """
         raise NotImplementedError
+
+    def merger(
+        self, tiles: Sequence[Tile], model: model_pb2.Model, width: int, height: int
+    ) -> Merger:
+        """Return what does as `merge` does with outputs that come one by one.
+
+        For tasks whose outputs are too large to be kept for all tiles of an image.
+        """
+        return Merger(len(tiles), lambda outputs: self.merge(outputs, tiles, model, width, height))
 
     @abstractmethod
     def difference(

@@ -24,7 +24,7 @@ def main() -> int:
         pictures = RUN / "pictures"
         demo.run("import", HERE / "facades_masks.zip", "--task", TASK, "--id", "facades")
         # Smaller and shorter than the recipe, so that two cores need minutes.
-        settings = ("--set", "image_size_px=224", "--set", "epoch_count=60")
+        settings = ("--set", "image_size_px=160", "--set", "epoch_count=60")
         demo.run("train", dataset, "--architecture", "unet_resnet34", *settings, "--id", "facades")
         demo.run("evaluate", PIPELINE, "--save", pictures)
         unseen = sorted((HERE / "unseen").glob("*.jpg"))

@@ -27,14 +27,14 @@ _PANEL, _TRACK, _BAR, _TEXT = (24, 24, 27), (63, 63, 70), (37, 99, 235), (250, 2
 
 
 def predict(
-    logits_C: Tensor, model: Model, width: int, height: int, options: pb.PredictOptions
+    output: Tensor, model: Model, width: int, height: int, options: pb.PredictOptions
 ) -> pb.Prediction:
-    """Name the likeliest classes of an image of (width, height) pixels.
+    """Name the likeliest classes of an image of (width, height) pixels, from its logits (C,).
 
     At most `top_k`, and none below `score_threshold`. Of equally likely classes the one with the
     lower index comes first.
     """
-    scores_C = _scores(logits_C, model)
+    scores_C = _scores(output, model)
     likeliest = (-scores_C).argsort(kind="stable")[: options.top_k or DEFAULT_TOP_K]
     threshold = options.score_threshold
     prediction = pb.Prediction(image_width=width, image_height=height)

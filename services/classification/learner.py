@@ -18,11 +18,10 @@ from services.classification.architectures import classifiers
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from torch import Tensor, nn
 
-    from common.training.learner import ImageSource, Measurement, Phase, Sample
-    from nocode.vision.v1 import model_pb2, pipeline_pb2, prediction_pb2
+    from common.training.learner import Phase
+    from nocode.vision.v1 import model_pb2, pipeline_pb2
 
 
 class ClassificationLearner(Learner):
@@ -91,33 +90,9 @@ class ClassificationLearner(Learner):
         del class_count
         return Calibration(temperature=fit_temperature(torch.stack(list(outputs)), targets))
 
-    def measure(
-        self,
-        samples: Sequence[Sample],
-        model: model_pb2.Model,
-        image: ImageSource,
-        *,
-        seed: int = 0,
-    ) -> Measurement:
-        """See `services.classification.evaluation`."""
-        return evaluation.measure(samples, model, image, seed=seed)
-
-    def predict(
-        self,
-        output: Tensor,
-        model: model_pb2.Model,
-        width: int,
-        height: int,
-        options: prediction_pb2.PredictOptions,
-    ) -> prediction_pb2.Prediction:
-        """See `services.classification.answers`."""
-        return answers.predict(output, model, width, height, options)
-
-    def draw(
-        self, image_HW3: np.ndarray[Any, Any], prediction: prediction_pb2.Prediction
-    ) -> np.ndarray[Any, Any]:
-        """See `services.classification.answers`."""
-        return answers.draw(image_HW3, prediction)
+    measure = staticmethod(evaluation.measure)
+    predict = staticmethod(answers.predict)
+    draw = staticmethod(answers.draw)
 
     def difference(
         self, outputs: Sequence[Tensor], references: Sequence[Tensor], model: model_pb2.Model
@@ -128,8 +103,4 @@ class ClassificationLearner(Learner):
 
     # Export.
 
-    def exportable(
-        self, network: nn.Module, model: model_pb2.Model
-    ) -> tuple[nn.Module, tuple[str, ...]]:
-        """See `services.classification.exporting`."""
-        return exporting.exportable(network, model)
+    exportable = staticmethod(exporting.exportable)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from common.objects import augmentation as plain
 from common.objects.augmentation import STRENGTHS, Strength, canvases, draw
 from common.objects.targets import together
 
@@ -70,7 +71,7 @@ MOSAICS: dict[str, Mosaic] = {
 
 def augment(
     images_N3HW: Tensor,
-    truths: Sequence[Truth],
+    targets: Sequence[Truth],
     phase: Phase,
     generators: Sequence[torch.Generator],
 ) -> tuple[Tensor, list[Truth]]:
@@ -81,7 +82,7 @@ def augment(
 
     Args:
         images_N3HW: Letterboxes, uint8, with interleaved colours in memory.
-        truths: The objects of each, in pixels of it.
+        targets: The objects of each, in pixels of it.
         phase: How much, for which architecture, and where the training is.
         generators: One for each image, the only source of randomness.
 
@@ -89,24 +90,25 @@ def augment(
         Images of the same kind, and their objects. Boxes lie inside and have an area; objects of
         which little can be seen are gone.
     """
-    strength = STRENGTHS[phase.level]
-    if strength is None:
-        return images_N3HW, list(truths)
     count, _, height, width = images_N3HW.shape
-    mosaic = _mosaic(phase) if count > 1 else None
+    strength, mosaic = STRENGTHS[phase.level], _mosaic(phase)
+    if strength is None or mosaic is None or count == 1:
+        return plain.augment(images_N3HW, targets, phase, generators)
     whole = (0, 0, width, height)
     varied_N3HW, moved = canvases(count, height, width), []
     for index, generator in enumerate(generators):
         canvas_3HW = varied_N3HW[index]
-        if mosaic is None or not _happens(mosaic.probability, generator):
-            found = draw(canvas_3HW, whole, images_N3HW[index], truths[index], strength, generator)
+        if not _happens(mosaic.probability, generator):
+            found = draw(canvas_3HW, whole, images_N3HW[index], targets[index], strength, generator)
         else:
             *three, fifth = _others(index, count, generator)
             tile = replace(strength, zoom=mosaic.zoom, crop=0.0)
-            found = _draw_mosaic(canvas_3HW, images_N3HW, truths, [index, *three], tile, generator)
+            chosen = [index, *three]
+            found = _draw_mosaic(canvas_3HW, images_N3HW, targets, chosen, tile, generator)
             if _happens(mosaic.mixup, generator):
                 over_3HW = canvases(1, height, width)[0]
-                more = draw(over_3HW, whole, images_N3HW[fifth], truths[fifth], strength, generator)
+                added = images_N3HW[fifth], targets[fifth]
+                more = draw(over_3HW, whole, *added, strength, generator)
                 canvas_3HW.copy_((canvas_3HW.short() + over_3HW + 1) >> 1)
                 found = together([found, more])
         moved.append(found)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from common.objects import targets as objects
 from common.objects.evaluation import quick_ap, score_thresholds
 from common.objects.learner import ObjectLearner, nothing_to_find
@@ -21,11 +19,7 @@ from services.detection.architectures import detectors
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import torch
     from torch import Tensor, nn
-
-    from common.training.learner import ImageSource, Measurement, Phase, Sample
-    from nocode.vision.v1 import model_pb2, prediction_pb2
 
 
 class DetectionLearner(ObjectLearner):
@@ -41,15 +35,7 @@ class DetectionLearner(ObjectLearner):
         """Put the boxes into the letterbox."""
         return objects.to_input(objects.truth(annotation), width, height, size_px)
 
-    def augment(
-        self,
-        images_N3HW: Tensor,
-        targets: Sequence[Truth],
-        phase: Phase,
-        generators: Sequence[torch.Generator],
-    ) -> tuple[Tensor, Sequence[Truth]]:
-        """See `services.detection.augmentation`."""
-        return augmentation.augment(images_N3HW, targets, phase, generators)
+    augment = staticmethod(augmentation.augment)
 
     # Inference.
 
@@ -82,38 +68,10 @@ class DetectionLearner(ObjectLearner):
         """Find the score from which a detection counts, for each class: that of the best F1."""
         return Calibration(score_thresholds=score_thresholds(targets, outputs, class_count))
 
-    def measure(
-        self,
-        samples: Sequence[Sample],
-        model: model_pb2.Model,
-        image: ImageSource,
-        *,
-        seed: int = 0,
-    ) -> Measurement:
-        """See `services.detection.evaluation`."""
-        return evaluation.measure(samples, model, image, seed=seed)
-
-    def predict(
-        self,
-        output: Detections,
-        model: model_pb2.Model,
-        width: int,
-        height: int,
-        options: prediction_pb2.PredictOptions,
-    ) -> prediction_pb2.Prediction:
-        """See `services.detection.answers`."""
-        return answers.predict(output, model, width, height, options)
-
-    def draw(
-        self, image_HW3: np.ndarray[Any, Any], prediction: prediction_pb2.Prediction
-    ) -> np.ndarray[Any, Any]:
-        """See `services.detection.answers`."""
-        return answers.draw(image_HW3, prediction)
+    measure = staticmethod(evaluation.measure)
+    predict = staticmethod(answers.predict)
+    draw = staticmethod(answers.draw)
 
     # Export.
 
-    def exportable(
-        self, network: nn.Module, model: model_pb2.Model
-    ) -> tuple[nn.Module, tuple[str, ...]]:
-        """See `services.detection.exporting`."""
-        return exporting.exportable(network, model)
+    exportable = staticmethod(exporting.exportable)

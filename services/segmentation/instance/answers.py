@@ -71,9 +71,10 @@ def _area(box: pb.BoundingBox) -> float:
     return (box.xmax - box.xmin) * (box.ymax - box.ymin)
 
 
-def _mask(mask: pb.Mask) -> rle.Rle | np.ndarray[Any, Any]:
+def _mask(mask: pb.Mask) -> rle.Rle:
     if mask.WhichOneof("encoding") == "png":
-        return np.asarray(Image.open(io.BytesIO(mask.png)))
+        # Of hundreds in a large image, the pixels would fill the memory.
+        return rle.encode(np.asarray(Image.open(io.BytesIO(mask.png))))
     return rle.trusted(mask.rle.counts, mask.rle.height, mask.rle.width)
 
 

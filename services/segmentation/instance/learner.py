@@ -17,7 +17,7 @@ from common.objects.evaluation import quick_ap, score_thresholds
 from common.objects.learner import ObjectLearner, nothing_to_find
 from common.objects.targets import Detections, Truth
 from common.training.learner import Calibration
-from services.segmentation.instance import answers, augmentation, evaluation, exporting
+from services.segmentation.instance import answers, evaluation, exporting
 from services.segmentation.instance.architectures import instance_segmenters
 from services.segmentation.instance.architectures.registry import MASK_SHIFT_PX
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from common.masks.rle import Rle
     from common.objects.masks import Segmented
-    from common.training.learner import ImageSource, Measurement, Phase, Sample
-    from nocode.vision.v1 import model_pb2, prediction_pb2
 
 
 class InstanceLearner(ObjectLearner):
@@ -49,16 +47,6 @@ class InstanceLearner(ObjectLearner):
         """Put boxes and masks into the letterbox."""
         truth = objects.truth(annotation, (width, height))
         return objects.to_input(truth, width, height, size_px)
-
-    def augment(
-        self,
-        images_N3HW: Tensor,
-        targets: Sequence[Truth],
-        phase: Phase,
-        generators: Sequence[torch.Generator],
-    ) -> tuple[Tensor, Sequence[Truth]]:
-        """See `services.segmentation.instance.augmentation`."""
-        return augmentation.augment(images_N3HW, targets, phase, generators)
 
     def tensors(self, truth: Truth, size_px: int, device: torch.device) -> dict[str, Tensor]:
         """Return what a network takes as the objects of an image; masks are decoded only here."""
@@ -80,11 +68,7 @@ class InstanceLearner(ObjectLearner):
         del class_count
         return evaluation.digest(output, target)
 
-    def condense(
-        self, output: Detections, model: model_pb2.Model, width: int, height: int
-    ) -> Segmented:
-        """See `services.segmentation.instance.evaluation`."""
-        return evaluation.condense(output, model, width, height)
+    condense = staticmethod(evaluation.condense)
 
     def validate(
         self, outputs: Sequence[Segmented], targets: Sequence[Truth], class_count: int
@@ -110,41 +94,13 @@ class InstanceLearner(ObjectLearner):
             score_thresholds=score_thresholds(targets, found, class_count, masks=both)
         )
 
-    def measure(
-        self,
-        samples: Sequence[Sample],
-        model: model_pb2.Model,
-        image: ImageSource,
-        *,
-        seed: int = 0,
-    ) -> Measurement:
-        """See `services.segmentation.instance.evaluation`."""
-        return evaluation.measure(samples, model, image, seed=seed)
-
-    def predict(
-        self,
-        output: Detections,
-        model: model_pb2.Model,
-        width: int,
-        height: int,
-        options: prediction_pb2.PredictOptions,
-    ) -> prediction_pb2.Prediction:
-        """See `services.segmentation.instance.answers`."""
-        return answers.predict(output, model, width, height, options)
-
-    def draw(
-        self, image_HW3: np.ndarray[Any, Any], prediction: prediction_pb2.Prediction
-    ) -> np.ndarray[Any, Any]:
-        """See `services.segmentation.instance.answers`."""
-        return answers.draw(image_HW3, prediction)
+    measure = staticmethod(evaluation.measure)
+    predict = staticmethod(answers.predict)
+    draw = staticmethod(answers.draw)
 
     # Export.
 
-    def exportable(
-        self, network: nn.Module, model: model_pb2.Model
-    ) -> tuple[nn.Module, tuple[str, ...]]:
-        """See `services.segmentation.instance.exporting`."""
-        return exporting.exportable(network, model)
+    exportable = staticmethod(exporting.exportable)
 
 
 def _detections(found: Mapping[str, Tensor]) -> Detections:

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 
     from common.masks.label_maps import Labels
     from common.objects.augmentation import Strength
+    from common.training.learner import Phase
 
 
 def augment(
-    images_N3SS: Tensor,
+    images_N3HW: Tensor,
     targets: Sequence[LabelMap],
-    level: str,
+    phase: Phase,
     generators: Sequence[torch.Generator],
 ) -> tuple[Tensor, list[LabelMap]]:
     """Vary images and the classes of their pixels together.
@@ -41,23 +42,23 @@ def augment(
     An image with the same generator comes out the same in any batch.
 
     Args:
-        images_N3SS: Letterboxes, uint8, with interleaved colours in memory.
+        images_N3HW: Letterboxes, uint8, with interleaved colours in memory.
         targets: The class of each of their pixels.
-        level: How much: a key of `STRENGTHS`.
+        phase: How much.
         generators: One for each image, the only source of randomness.
 
     Returns:
         Images of the same kind, and the class of each of their pixels.
     """
-    strength = STRENGTHS[level]
+    strength = STRENGTHS[phase.level]
     if strength is None:
-        return images_N3SS, list(targets)
-    count, _, height, width = images_N3SS.shape
+        return images_N3HW, list(targets)
+    count, _, height, width = images_N3HW.shape
     varied_N3SS = canvases(count, height, width)
     moved = [
         _draw(canvas_3SS, image_3SS, target.unpack(), strength, generator)
         for canvas_3SS, image_3SS, target, generator in zip(
-            varied_N3SS, images_N3SS, targets, generators, strict=True
+            varied_N3SS, images_N3HW, targets, generators, strict=True
         )
     ]
     return varied_N3SS, moved

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 AUXILIARY = 0.4
 """Weight of what the second classifier says, as in the paper."""
 
+MOST_WEIGHT = 30.0
+"""A pixel of the rarest class counts at most so many times as much as one of the most frequent."""
+
 _SMOOTHING_PX = 1.0
 """Added to both sizes that Dice compares, so that a class of a few pixels does not jump from all
 wrong to all right."""
@@ -63,7 +66,8 @@ def tempered(weights_C: Tensor) -> Tensor:
 
     Of objects, the rarest class may have a tenth of the most frequent; of pixels it easily has a
     thousandth. With weights inverse to that, a handful of pixels would decide on a step, and the
-    network would see its class everywhere.
+    network would see its class everywhere. Where it has a millionth, even the root is too much:
+    none is more than `MOST_WEIGHT` times the least, so that no weight is more than that.
 
     Args:
         weights_C: Inverse to the pixels of each class, 1 for a pixel on average; 0 for a class
@@ -71,8 +75,9 @@ def tempered(weights_C: Tensor) -> Tensor:
     """
     present_C = weights_C > 0
     roots_C = weights_C.sqrt()
+    roots_C = roots_C.clamp(max=MOST_WEIGHT * roots_C[present_C].min())
     # The share of a class is 1 / (classes × weight).
-    mean = (1 / roots_C[present_C]).mean()
+    mean = (roots_C[present_C] / weights_C[present_C]).mean()
     return roots_C / mean
 
 

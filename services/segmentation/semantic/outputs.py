@@ -8,8 +8,8 @@ is the likeliest class taken, so that outlines are smooth.
 An image of 24 million pixels and 150 classes would have 3.6 billion probabilities. So it is worked
 on in bands of rows, some 17 MB each.
 
-Shape letters: C classes, H height, W width, R rows of a band, X columns of a tile, h and w sides of
-the network's answer, P pixels.
+Shape letters: C classes, H height, W width, R rows of a band, X some columns, h and w sides of the
+network's answer, k and x some of them, P pixels.
 """
 
 from __future__ import annotations
@@ -23,16 +23,14 @@ import torch
 
 from common.data.transforms import inner_size
 from common.masks.label_maps import LabelMap
-from common.serving.tiles import OVERLAP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from common.masks.label_maps import Labels
-    from common.serving.tiles import Tile
 
     Bytes = NDArray[np.uint8]
 
@@ -41,13 +39,6 @@ CERTAIN = 255
 
 # In a band. A single row of a wide image with many classes may have a few times as many.
 _BAND_VALUES = 1 << 22
-
-_WHOLE_WEIGHT = 0.1
-"""Of what the network says of the image as a whole, where in a tile it sees the place itself.
-
-Little: it has seen all details made smaller. But it knows the surroundings, and decides where the
-tiles do not know.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +108,10 @@ def classes(
     """
     if isinstance(output, PixelClasses):
         return output.labels.unpack(), output.confidence_HW
-    view = _View(output, width, height, size_px)
+    view = View(output, width, height, size_px)
     labels_HW = np.empty((height, width), dtype=np.int16)
     confidence_HW = np.empty((height, width), dtype=np.uint8)
-    for rows in _bands(view.class_count, width, height):
+    for rows in value_bands(view.class_count, width, height):
         logits_RCW = view.logits(rows, slice(0, width))
         best_RW, labels_RW = logits_RCW.max(dim=1)
         odds_RW = logits_RCW.sub_(best_RW[:, None]).div_(temperature).exp_().sum(dim=1)
@@ -129,84 +120,14 @@ def classes(
     return labels_HW, confidence_HW
 
 
-def merge(
-    outputs: Sequence[PixelScores],
-    tiles: Sequence[Tile],
-    width: int,
-    height: int,
-    size_px: int,
-    temperature: float,
-) -> PixelClasses:
-    """Merge what the network said of an image and its tiles.
-
-    Probabilities are averaged. A tile counts less towards its inner borders, where the network
-    knows less of what is around: over `OVERLAP` of its side its weight falls evenly to 0. The image
-    as a whole counts a little everywhere.
-
-    Args:
-        outputs: One a tile.
-        tiles: Where they lie; the first one is the image as a whole.
-        width: Of the image.
-        height: Of the image.
-        size_px: Side of the network's input.
-        temperature: Divides logits before the softmax.
-    """
-    if len(outputs) == 1:
-        return settle(outputs[0], width, height, size_px, temperature)
-    views = [
-        _View(output, tile.width, tile.height, size_px)
-        for output, tile in zip(outputs, tiles, strict=True)
-    ]
-    labels_HW = np.empty((height, width), dtype=np.int16)
-    confidence_HW = np.empty((height, width), dtype=np.uint8)
-    for rows in _bands(views[0].class_count, width, height):
-        votes_RCW = torch.zeros(rows.stop - rows.start, views[0].class_count, width)
-        weight_RW = torch.zeros(rows.stop - rows.start, width)
-        for number, (view, tile) in enumerate(zip(views, tiles, strict=True)):
-            first, last = max(rows.start, tile.ymin), min(rows.stop, tile.ymin + tile.height)
-            if first >= last:
-                continue
-            seen = slice(first - tile.ymin, last - tile.ymin)
-            logits_RCX = view.logits(seen, slice(0, tile.width)).div_(temperature)
-            weight_RX = _weights(tile, seen, width, height, 1.0 if number else _WHOLE_WEIGHT)
-            where = slice(first - rows.start, last - rows.start)
-            columns = slice(tile.xmin, tile.xmin + tile.width)
-            votes_RCW[where, :, columns] += logits_RCX.softmax(dim=1).mul_(weight_RX[:, None])
-            weight_RW[where, columns] += weight_RX
-        best_RW, labels_RW = votes_RCW.max(dim=1)
-        labels_HW[rows] = labels_RW.numpy()
-        confidence_HW[rows] = (CERTAIN * best_RW / weight_RW).round_().clamp_(max=CERTAIN).numpy()
-    return PixelClasses(LabelMap.pack(labels_HW), confidence_HW)
-
-
-def _weights(tile: Tile, rows: slice, width: int, height: int, most: float) -> Tensor:
-    """Return what rows of a tile count, (R, X) in (0, most]."""
-    across_X = _ramp(
-        tile.width, inner_start=tile.xmin > 0, inner_end=tile.xmin + tile.width < width
-    )
-    down_R = _ramp(
-        tile.height, inner_start=tile.ymin > 0, inner_end=tile.ymin + tile.height < height
-    )[rows]
-    return most * down_R[:, None] * across_X
-
-
-def _ramp(length: int, *, inner_start: bool, inner_end: bool) -> Tensor:
-    distance = (torch.arange(length) + 0.5) / (OVERLAP * length)
-    weight = torch.ones(length)
-    if inner_start:
-        weight = weight.minimum(distance)
-    if inner_end:
-        weight = weight.minimum(distance.flip(0))
-    return weight
-
-
-def _bands(class_count: int, width: int, height: int) -> Iterator[slice]:
+def value_bands(class_count: int, width: int, height: int) -> Iterator[slice]:
+    """Yield the rows of each band of a part of an image that is worked on at once."""
     rows = max(1, _BAND_VALUES // (class_count * width))
     for start in range(0, height, rows):
         yield slice(start, min(start + rows, height))
 
 
-class _View:
+class View:
     """A network's answer seen in the pixels of the image that its letterbox holds.
 
     Args:
@@ -228,16 +149,17 @@ class _View:
         down, across = self._down, self._across
         # Along the rows first, and only on the grid's own: most images have far more. Then whole
         # rows are what is picked, which is quick.
-        low, high = int(down.low[rows.start]), int(down.high[rows.stop - 1]) + 1
-        grid_kCw = self._logits_hCw[low:high].float()
+        top, bottom = int(down.low[rows.start]), int(down.high[rows.stop - 1]) + 1
+        left, right = int(across.low[columns.start]), int(across.high[columns.stop - 1]) + 1
+        grid_kCx = self._logits_hCw[top:bottom, :, left:right].float()
         grid_kCX = torch.lerp(
-            grid_kCw.index_select(2, across.low[columns]),
-            grid_kCw.index_select(2, across.high[columns]),
+            grid_kCx.index_select(2, across.low[columns] - left),
+            grid_kCx.index_select(2, across.high[columns] - left),
             across.part[columns],
         )
         return torch.lerp(
-            grid_kCX.index_select(0, down.low[rows] - low),
-            grid_kCX.index_select(0, down.high[rows] - low),
+            grid_kCX.index_select(0, down.low[rows] - top),
+            grid_kCX.index_select(0, down.high[rows] - top),
             down.part[rows, None, None],
         )
 

@@ -72,7 +72,7 @@ def worst_images(
         below += f"these {len(shown)} have the lowest mean IoU. {_LEGEND}"
     else:
         heading = "Least certain images"
-        below = f"No mistake on {len(samples):,} images, these with most doubt. {_LEGEND}"
+        below = f"Images without a mistake: {len(samples):,}. These have the most doubt. {_LEGEND}"
 
     def tile(number: int) -> plots.Tile:
         sample = samples[number]

@@ -32,6 +32,17 @@ def test_rows_come_one_after_the_other():
     ]
 
 
+def test_columns_come_one_after_the_other_if_they_are_shorter():
+    assert [(tile.xmin, tile.ymin) for tile in cut(260, 150, 100)[1:]] == [
+        (0, 0),
+        (0, 50),
+        (80, 0),
+        (80, 50),
+        (160, 0),
+        (160, 50),
+    ]
+
+
 @pytest.mark.parametrize(
     "size", [(20_000, 20_000), (1_000_000, 64), (1, 64_000_000), (8000, 8000), (641, 3)]
 )

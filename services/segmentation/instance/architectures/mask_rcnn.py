@@ -13,7 +13,7 @@ a mask.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torchvision.models import detection
@@ -44,6 +44,26 @@ _FASTER_RCNN = Published(
 
 class Heads(RoIHeads):  # type: ignore[misc]
     """The second stage, as far as it differs from torchvision's."""
+
+    @classmethod
+    def of(cls, theirs: RoIHeads) -> Self:
+        """Take the layers and settings of torchvision's: its builders make no other."""
+        return cls(
+            theirs.box_roi_pool,
+            theirs.box_head,
+            theirs.box_predictor,
+            fg_iou_thresh=theirs.proposal_matcher.high_threshold,
+            bg_iou_thresh=theirs.proposal_matcher.low_threshold,
+            batch_size_per_image=theirs.fg_bg_sampler.batch_size_per_image,
+            positive_fraction=theirs.fg_bg_sampler.positive_fraction,
+            bbox_reg_weights=theirs.box_coder.weights,
+            score_thresh=theirs.score_thresh,
+            nms_thresh=theirs.nms_thresh,
+            detections_per_img=theirs.detections_per_img,
+            mask_roi_pool=theirs.mask_roi_pool,
+            mask_head=theirs.mask_head,
+            mask_predictor=theirs.mask_predictor,
+        )
 
     def has_mask(self) -> bool:
         """Whether `RoIHeads.forward` computes masks: of what is found they are computed after."""
@@ -93,6 +113,5 @@ def maskrcnn_resnet50_fpn_v2(class_count: int) -> nn.Module:
     """Build a Mask R-CNN of a ResNet-50; see `registry` for what goes in and comes out."""
     options = OPTIONS | {"box_score_thresh": LEAST_SCORE}
     network: Any = detection.maskrcnn_resnet50_fpn_v2(num_classes=class_count + 1, **options)
-    heads = network.roi_heads
-    heads.__class__ = Heads  # it has no weights, and no arguments, of its own
-    return adapted(network, heads.mask_predictor)
+    network.roi_heads = Heads.of(network.roi_heads)
+    return adapted(network, network.roi_heads.mask_predictor)

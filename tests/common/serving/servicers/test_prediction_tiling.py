@@ -7,11 +7,12 @@ import time
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+from PIL import Image
 
 from nocode.vision.v1 import prediction_pb2 as pb
 from tests.common.data.pictures import encode
 from tests.common.serving.servicers.asking import request
+from tests.common.serving.servicers.turning import turned
 from tests.common.serving.squares import RED, WHITE, SquaresTask, put_model, scene
 
 # Of 1,000 × 700 pixels the network of 64 px sees a 16th: squares of 20 px and less are lost.
@@ -41,27 +42,6 @@ def boxes(prediction: pb.Prediction) -> list[tuple[int, tuple[float, ...]]]:
         (one.class_index, (one.box.xmin, one.box.ymin, one.box.xmax, one.box.ymax))
         for one in prediction.detection.objects
     )
-
-
-def turned(upright: np.ndarray, orientation: int) -> bytes:
-    """Return a file whose pixels are not upright, but whose EXIF data say how to turn them."""
-    back = {
-        1: upright,
-        2: upright[:, ::-1],
-        3: upright[::-1, ::-1],
-        4: upright[::-1],
-        5: upright.transpose(1, 0, 2),
-        6: np.rot90(upright, 1),
-        7: upright[::-1, ::-1].transpose(1, 0, 2),
-        8: np.rot90(upright, -1),
-    }
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = orientation
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(back[orientation])).save(
-        file, "JPEG", quality=95, subsampling=0, exif=exif
-    )
-    return file.getvalue()
 
 
 def expected(*painted: tuple[int, int, int, int]) -> list[tuple[int, tuple[float, ...]]]:

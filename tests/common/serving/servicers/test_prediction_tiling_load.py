@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from common.serving.calls import Call
+from common.training.learner import Merger
 from nocode.vision.v1 import prediction_pb2 as pb
 from tests.common.data.pictures import encode
 from tests.common.serving.servicers.asking import failure, request
@@ -65,6 +66,28 @@ async def test_few_tiles_wait_at_once(detecting, squares):
 
     # Two batches of tiles, and a place for each image that is still to come.
     assert 16 <= max(waiting) <= 32 + 8
+
+
+async def test_what_is_said_of_tiles_is_merged_as_it_comes(detecting, squares, monkeypatch):
+    """If that takes long, no more tiles are computed meanwhile than may wait."""
+    await detecting.stub.Predict(request(squares, LARGE_PNG))
+    wanted = await detecting.stub.Predict(request(squares, LARGE_PNG, tiling=True))
+    detecting.learner.batch_sizes.clear()
+    behind = []
+
+    class Slow(Merger):
+        def add(self, number, output):
+            super().add(number, output)
+            behind.append(sum(detecting.learner.batch_sizes) - len(behind))
+            time.sleep(0.005)
+
+    monkeypatch.setattr("common.training.learner.Merger", Slow)
+
+    found = await detecting.stub.Predict(request(squares, LARGE_PNG, tiling=True))
+
+    assert found.predictions == wanted.predictions
+    assert len(behind) == sum(detecting.learner.batch_sizes) > 40
+    assert max(behind) <= 32
 
 
 async def test_another_call_does_not_wait_for_all_tiles(detecting, squares):

@@ -1,6 +1,7 @@
 """Answers with masks."""
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -142,3 +143,24 @@ def test_a_small_mask_lies_on_a_large_one_whatever_they_score():
     )
 
     assert beneath == above != alone
+
+
+@pytest.mark.parametrize("mask_format", ["MASK_FORMAT_RLE", "MASK_FORMAT_PNG"])
+def test_to_draw_many_masks_takes_little_more_memory_than_one(mask_format):
+    """Thirty masks of a picture of four million pixels, drawn on one of a quarter of a million."""
+    boxes = [(3 * number, 3 * number, 3 * number + 9, 3 * number + 9) for number in range(30)]
+    prediction = predict(
+        detections(*((box, 0, 0.9) for box in boxes)), 2000, 2000, mask_format=mask_format
+    )
+    image_HW3 = np.full((500, 500, 3), 128, np.uint8)
+    assert len(prediction.instance_segmentation.objects) == 30
+
+    tracemalloc.start()
+    try:
+        answers.draw(image_HW3, prediction)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    # Of a PNG the pixels, which Pillow decodes, and the same in columns.
+    assert peak < {"MASK_FORMAT_RLE": 6, "MASK_FORMAT_PNG": 20}[mask_format] * 1e6

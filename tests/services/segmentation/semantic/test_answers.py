@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from common.masks import rle
@@ -11,6 +12,7 @@ from common.masks.label_maps import LabelMap
 from nocode.vision.v1.model_pb2 import Model
 from nocode.vision.v1.prediction_pb2 import PredictOptions
 from services.segmentation.semantic import answers
+from services.segmentation.semantic.learner import SemanticLearner
 from services.segmentation.semantic.outputs import CERTAIN, PixelClasses, PixelScores
 
 CLASSES = ["sky", "tree", "car"]
@@ -189,12 +191,59 @@ class TestDifference:
 
         assert found == pytest.approx(1 / (1 + np.exp(-2)) - 1 / (1 + np.exp(-1)), abs=1e-3)
 
-    def test_a_pixel_in_a_thousand_does_not_decide(self):
-        made = Model(classes="ab")
-        calm = np.zeros((1, 1000))
-        wild = calm.copy()
-        wild[0, :5] = 9
+    @pytest.mark.parametrize("flipped", [0, 1, 3])
+    def test_clear_pixels_of_another_class_count_tenfold(self, flipped):
+        """Of a thousand; to be as sure of one class as of the other is no other confidence."""
+        logits = np.full((1, 1000), 6.0)
+        wrong = logits.copy()
+        wrong[0, :flipped] = -6
 
-        assert answers.difference([self.scores(*calm)], [self.scores(*wild)], made) == 0
-        wild[0, :50] = 9
-        assert answers.difference([self.scores(*calm)], [self.scores(*wild)], made) > 0.4
+        found = answers.difference(
+            [self.scores(*wrong)], [self.scores(*logits)], Model(classes="ab")
+        )
+
+        clear = 1 / (1 + np.exp(-6))
+        assert found == pytest.approx(10 * (2 * clear - 1) * flipped / 1000, abs=1e-6)
+        assert (found <= SemanticLearner.tolerance) == (flipped < 3)
+
+    def test_pixels_between_two_classes_count_little(self):
+        """A hundred of a thousand change sides, from 0.501 to 0.499."""
+        logits = np.full((1, 1000), 6.0)
+        logits[0, :100] = 0.004
+        other = logits.copy()
+        other[0, :100] = -0.004
+
+        found = answers.difference(
+            [self.scores(*other)], [self.scores(*logits)], Model(classes="ab")
+        )
+
+        assert found == pytest.approx(10 * 0.002 * 0.1, rel=0.01)
+
+    def test_a_few_pixels_at_an_outline_do_not_decide(self):
+        """Of one in a hundred the confidence is 0.3 off, and the class the same."""
+        logits = np.full((1, 1000), 6.0)
+        logits[0, :10] = 0.1
+        other = logits.copy()
+        other[0, :10] = 1.5
+
+        found = answers.difference(
+            [self.scores(*other)], [self.scores(*logits)], Model(classes="ab")
+        )
+
+        assert 0.002 < found < 0.004
+        assert found < SemanticLearner.tolerance
+
+    def test_the_gate_refuses_arithmetic_that_is_too_coarse(self):
+        """Near 1,000, bf16 knows only every fourth number, so that colours become alike."""
+        pixel = torch.nn.Conv2d(3, 3, 1).eval().requires_grad_(False)
+        images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        learner, made = SemanticLearner(), Model(classes="abc")
+        differences = []
+        for bias in (0.0, 1000.0):
+            pixel.weight.copy_(8 * torch.eye(3)[..., None, None])
+            pixel.bias.fill_(bias)
+            exact = learner.forward(pixel, images)
+            fast = learner.forward(learner.in_bf16(pixel), images.bfloat16())
+            differences.append(learner.difference(fast, exact, made))
+
+        assert differences[0] < learner.tolerance < differences[1]

@@ -13,11 +13,18 @@ from hypothesis import strategies as st
 from common.data.transforms import LETTERBOX_GREY
 from common.masks.label_maps import VOID, LabelMap
 from common.objects.augmentation import Placement
+from common.training.learner import Phase
 from services.segmentation.semantic.augmentation import augment, cut
 from tests.services.segmentation.semantic.made import blocks
 
 SIDE = 96
 LEVELS = ["light", "standard", "strong"]
+
+
+def at(level):
+    return Phase("unet_resnet34", level, 0.0)
+
+
 # Red, green and blue of each class.
 COLOURS = np.array([(200, 60, 60), (60, 200, 60), (60, 60, 200)], dtype=np.uint8)
 
@@ -63,7 +70,7 @@ def test_each_pixel_keeps_its_class(width, height, level, seed):
     """Where the varied image has a pure colour, the varied labels have its class."""
     images, targets = batch(letterbox(width, height, seed))
 
-    varied, moved = augment(images, targets, level, generators(1, seed))
+    varied, moved = augment(images, targets, at(level), generators(1, seed))
 
     seen_SS, labels_SS = seen_labels(varied[0]), moved[0].unpack()
     pure_SS = seen_SS >= VOID
@@ -81,7 +88,7 @@ def test_all_changes_happen():
     labels_SS[:, SIDE // 2 :] = 1
     images, targets = batch(*[(image, LabelMap.pack(labels_SS))] * 60)
 
-    varied, moved = augment(images, targets, "strong", generators(60))
+    varied, moved = augment(images, targets, at("strong"), generators(60))
 
     labels_NSS = np.stack([one.unpack() for one in moved])
     mirrored = [
@@ -99,7 +106,7 @@ def test_all_changes_happen():
 def test_none_changes_nothing():
     images, targets = batch(letterbox(90, 40), letterbox(30, 80))
 
-    varied, moved = augment(images, targets, "none", generators(2))
+    varied, moved = augment(images, targets, at("none"), generators(2))
 
     assert torch.equal(varied, images)
     assert moved == targets
@@ -109,8 +116,8 @@ def test_none_changes_nothing():
 def test_the_same_generator_gives_the_same_in_any_batch(level):
     images, targets = batch(letterbox(90, 40), letterbox(30, 80, 1), letterbox(96, 96, 2))
 
-    together, labels = augment(images, targets, level, generators(3))
-    alone, label = augment(images[1:2], targets[1:2], level, generators(1, first=1))
+    together, labels = augment(images, targets, at(level), generators(3))
+    alone, label = augment(images[1:2], targets[1:2], at(level), generators(1, first=1))
 
     assert torch.equal(alone[0], together[1])
     assert label[0] == labels[1]
@@ -121,7 +128,7 @@ def test_what_was_given_is_left_alone():
     images, targets = batch(letterbox(90, 40))
     before = images.clone()
 
-    augment(images, targets, "strong", generators(1))
+    augment(images, targets, at("strong"), generators(1))
 
     assert torch.equal(images, before)
 
@@ -134,7 +141,7 @@ def test_grey_that_has_a_class_is_part_of_the_image():
     images, targets = batch((image, LabelMap.pack(labels_SS)))
 
     areas = [
-        np.mean(augment(images, targets, "light", generators(1, seed))[1][0].unpack() == 2)
+        np.mean(augment(images, targets, at("light"), generators(1, seed))[1][0].unpack() == 2)
         for seed in range(5)
     ]
 

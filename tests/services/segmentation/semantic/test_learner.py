@@ -11,9 +11,8 @@ from common.errors import Internal
 from common.masks.label_maps import VOID, LabelMap
 from common.serving import network as serving
 from common.serving.tiles import cut
-from common.training.learner import Phase
 from nocode.vision.v1 import pipeline_pb2, prediction_pb2
-from services.segmentation.semantic import annotation, augmentation
+from services.segmentation.semantic import annotation
 from services.segmentation.semantic.learner import LEAST_REGION_PX, SemanticLearner
 from services.segmentation.semantic.outputs import CERTAIN, PixelClasses, PixelScores
 from tests.services.segmentation.semantic.made import (
@@ -117,19 +116,6 @@ class TestTraining:
         assert LEARNER.loss(*args, None).item() == pytest.approx(
             LEARNER.loss(*args, torch.ones(3)).item()
         )
-
-    def test_images_are_varied_as_the_level_says(self):
-        images = torch.zeros(1, 3, SIZE_PX, SIZE_PX, dtype=torch.uint8)
-        targets = [target(blocks(64, 64, 8))]
-        phase = Phase("unet_resnet34", "strong", 0.0)
-
-        varied, moved = LEARNER.augment(images, targets, phase, [torch.Generator().manual_seed(1)])
-        expected, labels = augmentation.augment(
-            images, targets, "strong", [torch.Generator().manual_seed(1)]
-        )
-
-        assert torch.equal(varied, expected)
-        assert moved == labels != targets
 
 
 class TestValidation:

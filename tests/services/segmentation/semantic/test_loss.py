@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from common.masks.label_maps import VOID
 from services.segmentation.semantic.loss import (
     AUXILIARY,
+    MOST_WEIGHT,
     cross_entropy,
     dice,
     pixel_loss,
@@ -98,6 +99,16 @@ class TestTempered:
         weights = tempered(pixels.mean() / pixels)
 
         assert (weights * pixels).sum().item() == pytest.approx(pixels.sum().item())
+
+    def test_a_class_of_a_few_pixels_does_not_decide_on_a_step(self):
+        """Of a hundred million pixels it has one; the root of that would be ten thousand."""
+        pixels = torch.tensor([1.0, 1e5, 1e8 - 1e5 - 1])
+
+        weights = tempered(pixels.mean() / pixels)
+
+        assert (weights[0] / weights[2]).item() == pytest.approx(MOST_WEIGHT)
+        assert (weights[0] / weights[1]).item() == pytest.approx(1, rel=1e-2)
+        assert weights.max() <= MOST_WEIGHT
 
 
 class TestPixelLoss:

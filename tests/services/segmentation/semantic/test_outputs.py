@@ -9,7 +9,6 @@ from torch.nn import functional
 
 from common.data.transforms import inner_size
 from common.masks.label_maps import LabelMap
-from common.serving.tiles import Tile, cut
 from services.segmentation.semantic import outputs
 from services.segmentation.semantic.learner import SemanticLearner
 from services.segmentation.semantic.outputs import (
@@ -18,7 +17,6 @@ from services.segmentation.semantic.outputs import (
     PixelScores,
     classes,
     logits_at,
-    merge,
     settle,
 )
 from tests.services.segmentation.semantic.made import COLOURS, answer, blocks
@@ -178,98 +176,3 @@ class TestPixelClasses:
     def test_sizes_must_agree(self):
         with pytest.raises(ValueError, match="is not"):
             PixelClasses(LabelMap.pack(np.zeros((2, 3), np.int16)), np.zeros((3, 2), np.uint8))
-
-
-class TestMerge:
-    """What comes of the tiles of an image."""
-
-    size_px = 64
-
-    def answers(self, labels_HW):
-        height, width = labels_HW.shape
-        tiles = cut(width, height, self.size_px)
-        image_HW3 = COLOURS[labels_HW]
-        return tiles, [
-            answer(
-                image_HW3[tile.ymin : tile.ymin + tile.height, tile.xmin : tile.xmin + tile.width],
-                self.size_px,
-                LEARNER,
-            )
-            for tile in tiles
-        ]
-
-    @pytest.mark.parametrize(
-        ("width", "height"), [(201, 133), (64, 65), (300, 40), (70, 259), (420, 400)]
-    )
-    def test_details_that_the_whole_image_has_lost_are_seen(self, width, height):
-        """Squares of three pixels, right to the pixel."""
-        labels_HW = blocks(height, width, 3)
-        tiles, said = self.answers(labels_HW)
-
-        merged = merge(said, tiles, width, height, self.size_px, 1.0)
-        alone_HW, _ = classes(said[0], width, height, self.size_px, 1.0)
-
-        assert (merged.labels.unpack() == labels_HW).all()
-        if max(width, height) > 3 * self.size_px:
-            assert (alone_HW != labels_HW).mean() > 0.1
-
-    def test_an_image_that_is_not_cut_is_answered_as_it_is(self):
-        labels_HW = blocks(40, 64, 8)
-        tiles, said = self.answers(labels_HW)
-
-        merged = merge(said, tiles, 64, 40, self.size_px, 2.0)
-
-        expected_HW, confidence_HW = classes(said[0], 64, 40, self.size_px, 2.0)
-        assert (merged.labels.unpack() == expected_HW).all()
-        assert (merged.confidence_HW == confidence_HW).all()
-
-    def test_where_tiles_disagree_the_one_that_sees_more_around_wins(self):
-        """Two tiles overlap by 12 of 60 pixels; one says red, the other green."""
-        tiles = [Tile(0, 0, 108, 60), Tile(0, 0, 60, 60), Tile(48, 0, 60, 60)]
-        said = [self.says(0, 0, 0), self.says(8, 0, 0), self.says(0, 8, 0)]
-
-        labels_HW = merge(said, tiles, 108, 60, self.size_px, 1.0).labels.unpack()
-
-        assert (labels_HW[:, :54] == 0).all()
-        assert (labels_HW[:, 54:] == 1).all()
-
-    def test_the_image_as_a_whole_decides_where_tiles_do_not_know(self):
-        """Both tiles say that red and green are as likely; the whole says green, or blue."""
-        tiles = [Tile(0, 0, 108, 60), Tile(0, 0, 60, 60), Tile(48, 0, 60, 60)]
-        unsure = self.says(5, 5, 0)
-
-        for whole, expected in ((self.says(0, 8, 0), 1), (self.says(0, 0, 8), 0)):
-            merged = merge([whole, unsure, unsure], tiles, 108, 60, self.size_px, 1.0)
-            assert (merged.labels.unpack() == expected).all()
-
-    def test_confidence_is_the_average_probability(self):
-        """In the middle of the overlap both tiles count half, the whole a tenth."""
-        tiles = [Tile(0, 0, 108, 60), Tile(0, 0, 60, 60), Tile(48, 0, 60, 60)]
-        log = np.log
-        said = [
-            self.says(log(0.2), log(0.2), log(0.6)),
-            self.says(log(0.7), log(0.2), log(0.1)),
-            self.says(log(0.5), log(0.4), log(0.1)),
-        ]
-
-        confidence_HW = merge(said, tiles, 108, 60, self.size_px, 1.0).confidence_HW
-
-        assert confidence_HW[0, 0] == round(CERTAIN * (0.7 + 0.1 * 0.2) / 1.1)
-        # The centers of pixel 53 are 5.5 pixels of 12 into the second tile, 6.5 within the first.
-        middle = (0.7 * 6.5 / 12 + 0.5 * 5.5 / 12 + 0.1 * 0.2) / 1.1
-        assert confidence_HW[0, 53] == round(CERTAIN * middle)
-
-    def says(self, *logits):
-        """The same everywhere."""
-        return PixelScores(np.array(logits, dtype=np.float16).reshape(3, 1, 1))
-
-    def test_bands_change_nothing(self, monkeypatch):
-        labels_HW = blocks(133, 201, 7)
-        tiles, said = self.answers(labels_HW)
-        expected = merge(said, tiles, 201, 133, self.size_px, 1.0)
-
-        monkeypatch.setattr(outputs, "_BAND_VALUES", 2000)
-        merged = merge(said, tiles, 201, 133, self.size_px, 1.0)
-
-        assert (merged.labels.unpack() == expected.labels.unpack()).all()
-        assert (merged.confidence_HW == expected.confidence_HW).all()

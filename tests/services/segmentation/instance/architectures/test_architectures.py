@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from common.objects.targets import MAX_DETECTIONS, SCORE_FLOOR
+from common.objects.two_stages import OPTIONS
 from common.training import pretrained, recipes
 from common.training.parts import normalizable
 from nocode.vision.v1 import pipeline_pb2
@@ -108,6 +109,32 @@ def test_published_weights_are_of_this_network(entry):
     assert sum(p.numel() for p in ours.parameters()) == weights.meta["num_params"]
     assert entry.mean == tuple(published.transform.image_mean)
     assert entry.std == tuple(published.transform.image_std)
+
+
+def test_the_second_stage_keeps_the_settings_of_torchvisions(entry):
+    """All of them, those of its parts too; only what `OPTIONS` and `LEAST_SCORE` say differs."""
+    options = OPTIONS | {"box_score_thresh": mask_rcnn.LEAST_SCORE}
+    build = getattr(torchvision.models.detection, entry.name)
+    theirs = on_meta(lambda count: build(num_classes=count + 1, **options), CLASS_COUNT).roi_heads
+    ours = on_meta(entry.build, CLASS_COUNT).roi_heads
+
+    def settings(heads):
+        parts = {"": heads} | {
+            name: getattr(heads, name)
+            for name in ("proposal_matcher", "fg_bg_sampler", "box_coder")
+        }
+        return {
+            f"{part}.{name}": value
+            for part, whole in parts.items()
+            for name, value in vars(whole).items()
+            if not name.startswith("_") and name not in parts
+        }
+
+    assert settings(ours) == settings(theirs)
+    assert {".nms_thresh", "proposal_matcher.high_threshold"} <= set(settings(ours))
+    assert {name for name, _ in ours.named_modules()} == {
+        name for name, _ in theirs.named_modules()
+    }
 
 
 def test_only_last_layers_depend_on_the_classes(entry):

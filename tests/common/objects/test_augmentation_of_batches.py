@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from common.masks import rle
+from common.objects.augmentation import augment
 from common.training.learner import Phase
-from services.segmentation.instance.augmentation import augment
 from services.segmentation.instance.learner import InstanceLearner
 from tests.services.segmentation.instance.made import annotation
 
