@@ -31,7 +31,7 @@ ARCHIVE = Path(__file__).parents[5] / "examples/segmentation/facades_coco.zip"
 IMAGE_COUNT = 8
 # That of the images.
 SIZE_PX = 320
-STEP_LIMIT = 400
+STEP_LIMIT = 800
 EVALUATED_EVERY = 50
 LEARNER = InstanceLearner()
 
