@@ -15,7 +15,7 @@ width.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from common.objects import masks
 from common.objects.targets import Truth, as_objects, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     Doubles = NDArray[np.float64]
     Bools = NDArray[np.bool_]
     Ints = NDArray[np.int64]
+
+Target = TypeVar("Target")
 
 Rectangle = tuple[int, int, int, int]
 """xmin, ymin, xmax, ymax, in whole pixels."""
@@ -116,18 +118,47 @@ def augment(
         Images of the same kind, and their objects. Boxes lie inside and have an area, and are the
         bounds of masks; objects of which little can be seen are gone.
     """
+    return vary(images_N3HW, targets, phase, generators, _draw_whole)
+
+
+def vary(
+    images_N3HW: Tensor,
+    targets: Sequence[Target],
+    phase: Phase,
+    generators: Sequence[torch.Generator],
+    draw_one: Callable[[Tensor, Tensor, Target, Strength, torch.Generator], Target],
+) -> tuple[Tensor, list[Target]]:
+    """Vary images one by one, with targets of any kind; see `augment`.
+
+    Args:
+        images_N3HW: See there.
+        targets: One for each image.
+        phase: How much.
+        generators: One for each image.
+        draw_one: Draws on a grey canvas an image with its target, and returns the target there.
+    """
     strength = STRENGTHS[phase.level]
     if strength is None:
         return images_N3HW, list(targets)
-    count, _, height, width = images_N3HW.shape
-    varied_N3HW = canvases(count, height, width)
+    varied_N3HW = canvases(len(images_N3HW), *images_N3HW.shape[2:])
     moved = [
-        draw(canvas_3HW, (0, 0, width, height), image_3HW, target, strength, generator)
+        draw_one(canvas_3HW, image_3HW, target, strength, generator)
         for canvas_3HW, image_3HW, target, generator in zip(
             varied_N3HW, images_N3HW, targets, generators, strict=True
         )
     ]
     return varied_N3HW, moved
+
+
+def _draw_whole(
+    canvas_3HW: Tensor,
+    image_3HW: Tensor,
+    truth: Truth,
+    strength: Strength,
+    generator: torch.Generator,
+) -> Truth:
+    _, height, width = canvas_3HW.shape
+    return draw(canvas_3HW, (0, 0, width, height), image_3HW, truth, strength, generator)
 
 
 @dataclass(frozen=True, slots=True)

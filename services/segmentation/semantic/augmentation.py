@@ -18,7 +18,7 @@ import torch
 from common.data.colours import vary_bytes
 from common.masks.drafts import resized
 from common.masks.label_maps import VOID, LabelMap
-from common.objects.augmentation import STRENGTHS, Placement, canvases, choose, content_size
+from common.objects.augmentation import Placement, choose, content_size, vary
 from common.objects.targets import Truth
 
 if TYPE_CHECKING:
@@ -50,28 +50,18 @@ def augment(
     Returns:
         Images of the same kind, and the class of each of their pixels.
     """
-    strength = STRENGTHS[phase.level]
-    if strength is None:
-        return images_N3HW, list(targets)
-    count, _, height, width = images_N3HW.shape
-    varied_N3SS = canvases(count, height, width)
-    moved = [
-        _draw(canvas_3SS, image_3SS, target.unpack(), strength, generator)
-        for canvas_3SS, image_3SS, target, generator in zip(
-            varied_N3SS, images_N3HW, targets, generators, strict=True
-        )
-    ]
-    return varied_N3SS, moved
+    return vary(images_N3HW, targets, phase, generators, _draw)
 
 
 def _draw(
     canvas_3SS: Tensor,
     image_3SS: Tensor,
-    labels_SS: Labels,
+    target: LabelMap,
     strength: Strength,
     generator: torch.Generator,
 ) -> LabelMap:
     """Draw a varied image on a grey canvas, and return the classes there."""
+    labels_SS = target.unpack()
     _, height, width = canvas_3SS.shape
     content = content_size(image_3SS, _extent(labels_SS))
     room = (0, 0, width, height)

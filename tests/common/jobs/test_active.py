@@ -34,7 +34,7 @@ def test_a_worker_that_is_listened_to_falls_silent(active, running):
         if entry.silent_s > LEASE_S:
             break
         assert time.monotonic() < deadline
-        time.sleep(LEASE_S / 20)
+        time.sleep(LEASE_S / 20)  # between looks, as a dispatcher has it; the deadline is above
 
     assert entry.job.name == running.name
 
@@ -43,7 +43,7 @@ def test_silence_does_not_count_while_nobody_listens(active, running):
     """As when the storage is away, and a look takes as long."""
     active.look()
 
-    time.sleep(2 * LEASE_S)
+    time.sleep(2 * LEASE_S)  # the time itself is what is tested: nobody looks meanwhile
     (entry,) = active.look()
 
     assert entry.job.name == running.name

@@ -7,25 +7,16 @@ import pytest
 
 from common.data.findings import Report
 from common.data.formats.instance_index import InstanceIndex
-from tests.common.data.formats.drawn import read_objects
+from tests.common.data.formats.drawn import FILE, MASK, ONE, ROWS, THREE, TWO, read_objects, wide
 from tests.common.data.formats.masks import grey, jpeg, pairs
 from tests.common.data.pictures import encode
 
 INDEX = InstanceIndex()
-ROWS = [[0, 1, 1, 0], [2, 0, 3, 3]]
-MASK = grey(*ROWS)
-ONE, TWO, THREE = [(1, 0), (2, 0)], [(0, 1)], [(2, 1), (3, 1)]
-FILE = "images/0.jpg"
 NAMES = {"1": "cat", "2": "dog", "3": "cat"}
 
 
 def read(tree):
     return read_objects(INDEX, tree)
-
-
-def wide(*rows):
-    """A PNG of 16 bits."""
-    return encode(np.array(rows, np.uint16), "PNG")
 
 
 @pytest.mark.parametrize(

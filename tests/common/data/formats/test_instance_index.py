@@ -15,25 +15,16 @@ from common.data.formats.object_masks import ObjectMasks
 from common.data.tree import Member, Tree
 from common.errors import InvalidInput
 from common.objects import drafts
-from tests.common.data.formats.drawn import read_objects
+from tests.common.data.formats.drawn import FILE, MASK, ONE, ROWS, THREE, TWO, read_objects, wide
 from tests.common.data.formats.masks import grey, jpeg, labels_of, pairs
 from tests.common.data.pictures import encode, encode_image
 
 INDEX = InstanceIndex()
-ROWS = [[0, 1, 1, 0], [2, 0, 3, 3]]
-MASK = grey(*ROWS)
-ONE, TWO, THREE = [(1, 0), (2, 0)], [(0, 1)], [(2, 1), (3, 1)]
-FILE = "images/0.jpg"
 NAMES = {"1": "cat", "2": "dog", "3": "cat"}
 
 
 def read(tree):
     return read_objects(INDEX, tree)
-
-
-def wide(*rows):
-    """A PNG of 16 bits."""
-    return encode(np.array(rows, np.uint16), "PNG")
 
 
 def test_each_number_is_an_object(tree_of):

@@ -79,7 +79,7 @@ async def test_what_is_said_of_tiles_is_merged_as_it_comes(detecting, squares, m
         def add(self, number, output):
             super().add(number, output)
             behind.append(sum(detecting.learner.batch_sizes) - len(behind))
-            time.sleep(0.005)
+            time.sleep(0.005)  # the slowness that is tested; nothing is waited for
 
     monkeypatch.setattr("common.training.learner.Merger", Slow)
 
