@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # A marker without a job is what a service left that died while it made one. Until this has passed
 # it may as well be that the job is just being written.
 _DANGLING_S = 600.0
+# How long a worker may take to be heard of again after the storage was away: both sides pause
+# between tries, and the first write to a server that has just started may hang for seconds.
+_REUNION_S = 10.0
 
 
 @dataclass
@@ -30,8 +33,8 @@ class ActiveJob:
         job: The job as it was read last.
         etag: Version of what was read.
         read_at: When, by this process's own clock.
-        heard_at: When its worker was first seen to have said what it said last, or since when it is
-            listened to.
+        heard_at: When its worker was first seen to have said what it said last, or from when on it
+            is expected to speak.
     """
 
     marker: Marker
@@ -42,7 +45,7 @@ class ActiveJob:
 
     @property
     def silent_s(self) -> float:
-        """How long its worker has not been heard of, as far as this process can tell."""
+        """How long its worker has been silent that should have spoken; negative until it should."""
         return self.read_at - self.heard_at
 
 
@@ -99,7 +102,7 @@ class ActiveJobs:
             return None
         if known and now - known.read_at > self._lease_s / 2:
             # Nobody listened, as while the storage was away, so silence means nothing.
-            known.heard_at = now
+            known.heard_at = now + _REUNION_S
         if answer is None and known:
             known.read_at = now
             return known

@@ -74,11 +74,13 @@ class Health(health_pb2_grpc.HealthServicer):
             changed = self._changed
             status = self._statuses.get(request.service, _UNKNOWN)
             if status != sent:
+                # It may change meanwhile, so it is looked at again afterwards.
                 yield health_pb2.HealthCheckResponse(status=status)
                 sent = status
-            if self._draining:
+            elif self._draining:
                 return
-            await changed.wait()
+            else:
+                await changed.wait()
 
     def _wake(self) -> None:
         self._changed.set()

@@ -120,6 +120,20 @@ async def test_a_watch_sees_changes_and_ends_at_a_drain(started):
     assert rest == []
 
 
+async def test_a_watch_whose_reader_is_slow_sees_a_drain(started):
+    """What changes while an answer is being sent is sent next."""
+    server, _ = await started()
+    watch = server.health.Watch(health_pb2.HealthCheckRequest(), None)
+
+    seen = [(await anext(watch)).status]
+    server.health.set("", serving=True)
+    seen.append((await anext(watch)).status)
+    server.health.drain()
+    seen += [answer.status async for answer in watch]
+
+    assert seen == [NOT_SERVING, SERVING, NOT_SERVING]
+
+
 async def _rest(call):
     while (message := await call.read()) is not grpc.aio.EOF:
         yield message
