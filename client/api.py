@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import grpc
 
-from client.channel import DEFAULT_ADDRESS, connect
+from client.channel import DEFAULT_ADDRESS, Security, connect
 from client.errors import CallFailed, JobFailed
 from client.packing import as_archive
 from nocode.vision.v1 import (
@@ -56,11 +56,21 @@ class Client:
 
     Every method raises `CallFailed` if the server refuses or cannot be reached. To be used as a
     context manager, or closed.
+
+    Args:
+        address: `HOST:PORT`.
+        security: TLS and the token; none of them if not given.
+
+    Raises:
+        OSError: A file of `security` cannot be read.
+        ValueError: `security` cannot be used.
     """
 
-    def __init__(self, address: str = DEFAULT_ADDRESS) -> None:
+    def __init__(self, address: str = DEFAULT_ADDRESS, security: Security | None = None) -> None:
         self.address = address
-        self._channel = connect(address)
+        security = security or Security()
+        self._metadata = security.metadata
+        self._channel = connect(address, security)
         self._datasets = dataset_pb2_grpc.DatasetServiceStub(self._channel)
         self._pipelines = pipeline_pb2_grpc.PipelineServiceStub(self._channel)
         self._jobs = job_pb2_grpc.JobServiceStub(self._channel)
@@ -181,7 +191,8 @@ class Client:
         patience = time.monotonic() + WATCH_PATIENCE_S
         while True:
             try:
-                for job in self._jobs.WatchJob(job_pb2.WatchJobRequest(name=name)):
+                request = job_pb2.WatchJobRequest(name=name)
+                for job in self._jobs.WatchJob(request, metadata=self._metadata):
                     patience = time.monotonic() + WATCH_PATIENCE_S
                     yield job
                     if job.state in ENDED:
@@ -212,7 +223,7 @@ class Client:
         try:
             with part.open("wb") as file:
                 request = job_pb2.DownloadArtifactRequest(name=job, uri=uri)
-                for piece in self._jobs.DownloadArtifact(request):
+                for piece in self._jobs.DownloadArtifact(request, metadata=self._metadata):
                     file.write(piece.chunk)
         except grpc.RpcError as error:
             part.unlink(missing_ok=True)
@@ -286,7 +297,7 @@ class Client:
         self, method: Callable[..., R], request: Any, timeout: float | None = CALL_TIMEOUT_S
     ) -> R:
         try:
-            return method(request, timeout=timeout)
+            return method(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise CallFailed.from_rpc_error(error, self.address) from None
 

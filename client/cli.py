@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from client import answers, arguments, as_json, console, display, evaluations, session
-from client.channel import DEFAULT_ADDRESS
+from client.channel import DEFAULT_ADDRESS, Security
 from client.errors import CallFailed, JobFailed
 from client.predicting import predict_files
 from nocode.vision.v1 import pipeline_pb2, prediction_pb2
@@ -34,9 +34,31 @@ def options(
         str, typer.Option(envvar="NOCODE_ADDRESS", help="HOST:PORT of the gateway.")
     ] = DEFAULT_ADDRESS,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    tls: Annotated[
+        bool, typer.Option("--tls", envvar="NOCODE_TLS", help="Encrypt; --ca does so too.")
+    ] = False,
+    ca: Annotated[
+        Path | None,
+        typer.Option(envvar="NOCODE_CA_FILE", help="Authority of the server's certificate, PEM."),
+    ] = None,
+    cert: Annotated[
+        Path | None,
+        typer.Option(envvar="NOCODE_CERT_FILE", help="Certificate to show to the server, PEM."),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(envvar="NOCODE_KEY_FILE", help="Its private key, PEM.")
+    ] = None,
+    token: Annotated[
+        str,
+        typer.Option(
+            envvar="NOCODE_TOKEN",
+            help="Says who calls. Better in the variable: others may see a command line.",
+        ),
+    ] = "",
 ) -> None:
     """Train image models without writing code, and call them."""
     session.options.address = address
+    session.options.security = Security(tls=tls, ca=ca, cert=cert, key=key, token=token.strip())
     session.options.as_json = json
 
 

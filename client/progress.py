@@ -85,6 +85,8 @@ def phase(job: job_pb2.Job) -> str:
         return f"Queued: {job.waiting_reason}" if job.waiting_reason else "Queued"
     if job.state not in (job_pb2.Job.STATE_RUNNING, job_pb2.Job.STATE_UNSPECIFIED):
         return job_pb2.Job.State.Name(job.state).removeprefix("STATE_").capitalize()
+    if job.waiting_reason:
+        return job.waiting_reason
     progress = job.progress
     if progress.epoch:
         return f"{progress.phase or 'Training'} {progress.epoch}/{progress.epoch_count}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import typer
 
 from client import as_json, console, display, progress
 from client.api import Client
+from client.channel import Security
 from client.errors import JobFailed
 from nocode.vision.v1 import dataset_source_pb2, job_pb2
 
@@ -28,6 +29,7 @@ class Options:
 
     address: str
     as_json: bool
+    security: Security = field(default_factory=Security)
 
 
 options = Options("", False)
@@ -35,8 +37,16 @@ options = Options("", False)
 
 @contextmanager
 def connected() -> Iterator[Client]:
-    """Give a client of the server that the options name."""
-    with Client(options.address) as client:
+    """Give a client of the server that the options name.
+
+    Raises:
+        typer.BadParameter: The options for TLS and the token do not fit together.
+    """
+    try:
+        client = Client(options.address, options.security)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    with client:
         yield client
 
 

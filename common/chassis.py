@@ -9,9 +9,10 @@ import argparse
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common import logs, names
+from common import logs, names, tracing
 from common.allocator import keep_freed_memory
 from common.errors import StorageUnavailable
 from common.jobs import worker
@@ -43,19 +44,23 @@ def main(
     _set_threads(settings)
     if options.command == "work":
         logs.set_up(settings.log_level, job=options.job)
+        tracing.set_up(f"{_part()}-worker")
         if options.until_stdin_closes:
             worker.end_with_stdin()
         claim = Claim(options.job, options.owner, options.attempt)
         (task,) = [task for task in tasks if task.name == names.parse(options.job, "jobs").task]
         worker.work(claim, task=task, bucket=Bucket(settings), settings=settings, runners=runners)
+        tracing.shut_down()
         worker.leave()
     else:
         logs.set_up(settings.log_level)
+        tracing.set_up(_part())
         keep_freed_memory()
         bucket = _open_bucket(settings)
         from common.service import serve  # noqa: PLC0415 - brings torch, which an import needs not
 
         asyncio.run(serve(tasks, settings, bucket))
+        tracing.shut_down()
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -68,6 +73,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     work.add_argument("--attempt", required=True, type=int, help="the job's attempt, as claimed")
     work.add_argument("--until-stdin-closes", action="store_true", help="end when the service dies")
     return parser.parse_args(arguments)
+
+
+def _part() -> str:
+    """Return which service this is: the folder of its program, `services/{name}/__main__.py`."""
+    return Path(sys.argv[0]).parent.name
 
 
 def _set_threads(settings: ServiceSettings) -> None:

@@ -69,6 +69,14 @@ class Unsupported(DomainError):
     """This server, as it was built or set up, does not do that."""
 
 
+class Unauthenticated(DomainError):
+    """Nobody knows who the caller is."""
+
+
+class PermissionDenied(DomainError):
+    """The caller may not do that, whether or not what the request names exists."""
+
+
 class StorageUnavailable(DomainError):
     """The bucket does not answer; a retry may help."""
 

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on standard error, with the ids of the request and job at work."""
+"""Logs: one JSON object a line on standard error, with the ids of request, trace and job."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 from typing import Any
+
+from common import tracing
 
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 """`x-request-id` of the call that the running code serves; empty outside a call."""
@@ -38,6 +40,7 @@ class JsonFormatter(logging.Formatter):
             line["request_id"] = request
         if self._job:
             line["job"] = self._job
+        line.update(tracing.ids())
         line.update(
             (key, value) for key, value in vars(record).items() if key not in _STANDARD_ATTRIBUTES
         )

@@ -82,3 +82,9 @@ class Reason(StrEnum):
 
     # Gateway.
     BACKEND_UNAVAILABLE = auto()
+    TOKEN_MISSING = auto()
+    TOKEN_INVALID = auto()
+    ROLE_MISSING = auto()
+    RATE_LIMITED = auto()
+    TOO_MANY_CALLS = auto()
+    IDENTITY_PROVIDER_UNAVAILABLE = auto()

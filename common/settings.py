@@ -5,16 +5,20 @@ Each field is read from `NOCODE_` and its name in capitals, e.g. `NOCODE_S3_ENDP
 
 from __future__ import annotations
 
+import ipaddress
 import sys
 import tempfile
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 MIB = 1024**2
 GIB = 1024**3
+
+OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
+"""A path, or nothing: a variable that is set to nothing counts as not set."""
 
 
 class _Settings(BaseSettings):
@@ -48,6 +52,57 @@ class ServerSettings(_Settings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="DEBUG, INFO, WARNING or ERROR."
     )
+    tls_cert_file: OptionalPath = Field(
+        None, description="The server's certificate chain, PEM. Not set means no TLS."
+    )
+    tls_key_file: OptionalPath = Field(
+        None, validate_default=True, description="Its private key, PEM."
+    )
+    tls_client_ca_file: OptionalPath = Field(
+        None,
+        validate_default=True,
+        description="Clients must have a certificate of these authorities, PEM.",
+    )
+    health_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port that answers health alone, without TLS, for probes that know none.",
+    )
+    allow_open: bool = Field(
+        False, description="Whether other machines may reach a server that protects no call."
+    )
+
+    @field_validator("tls_key_file")
+    @classmethod
+    def _check_key(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if (key is None) != (info.data.get("tls_cert_file") is None):
+            raise ValueError("a certificate and its key are needed, or none of them")
+        return key
+
+    @field_validator("tls_client_ca_file")
+    @classmethod
+    def _check_client_ca(cls, ca: Path | None, info: ValidationInfo) -> Path | None:
+        if ca and info.data.get("tls_cert_file") is None:
+            raise ValueError("is of use only with NOCODE_TLS_CERT_FILE and NOCODE_TLS_KEY_FILE")
+        return ca
+
+    @property
+    def is_public(self) -> bool:
+        """Whether other machines can reach the server."""
+        try:
+            return not ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return self.host != "localhost"
+
+    def missing_protection(self) -> list[str]:
+        """Return what must be set, with its use, before a public server protects its calls."""
+        missing = []
+        if self.tls_cert_file is None:
+            missing.append("NOCODE_TLS_CERT_FILE and NOCODE_TLS_KEY_FILE (encryption)")
+        if self.tls_client_ca_file is None:
+            missing.append("NOCODE_TLS_CLIENT_CA_FILE (who may call)")
+        return missing
 
 
 class ServiceSettings(StorageSettings, ServerSettings):
@@ -67,10 +122,24 @@ class ServiceSettings(StorageSettings, ServerSettings):
     upload_keep_s: float = Field(
         7 * 86400.0, gt=0, description="An upload that is not imported is deleted after so long."
     )
-    job_slots: int = Field(0, ge=0, description="Jobs at once; 0 means one for each device.")
+    job_slots: int = Field(
+        0, ge=0, description="Jobs at once; 0 means one for each device, or 10 on a cluster."
+    )
     job_queue_size: int = Field(100, ge=1, description="Jobs that may wait.")
     job_lease_s: float = Field(30.0, gt=0, description="A worker silent for longer is lost.")
     job_attempts: int = Field(3, ge=1, description="Times a job whose worker died is started.")
+    launcher: Literal["local", "kubernetes"] = Field(
+        "local", description="Where jobs run: local (processes beside the service) or kubernetes."
+    )
+    kubernetes_job_template: OptionalPath = Field(
+        None, description="File with the batch/v1 Job, as YAML, that workers are made from."
+    )
+    kubernetes_namespace: str = Field(
+        "", description="Where workers run; empty for the namespace of the service account."
+    )
+    kubernetes_nodes: int = Field(
+        1, ge=1, description="Machines that a training is spread over, each with all its GPUs."
+    )
     predict_queue_size: int = Field(
         0, ge=0, description="Images that may wait for a model; 0 means 2 to 4 batches."
     )
@@ -90,6 +159,20 @@ class ServiceSettings(StorageSettings, ServerSettings):
         "https://download.pytorch.org/models",
         description="Where torchvision's published weights come from if the bucket lacks them; "
         "others come from their own publishers. Empty for nowhere, also for these.",
+    )
+    mlflow_tracking_uri: str = Field(
+        "",
+        pattern=r"^(https?://[^@\s]+)?$",
+        description="Where MLflow answers, e.g. http://mlflow:5000; empty for no tracking. Its "
+        "user and password go in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
+    )
+    mlflow_ui_url: str = Field(
+        "",
+        pattern=r"^(https?://[^@\s]+)?$",
+        description="Where browsers find MLflow; empty for the same address.",
+    )
+    mlflow_model_bytes: int = Field(
+        128 * MIB, ge=0, description="Larger weights are not copied to MLflow; it is told where."
     )
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from common import logs
+from common import logs, tracing
 from common.rpc.server import wait_for_stop
 from common.settings import load
 from gateway.app import Gateway
@@ -23,7 +23,9 @@ def main() -> None:
     """Read the settings and serve."""
     settings = load(GatewaySettings)
     logs.set_up(settings.log_level)
+    tracing.set_up("gateway")
     asyncio.run(serve(settings))
+    tracing.shut_down()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -56,34 +57,90 @@ def channel_options(max_message_bytes: int) -> tuple[tuple[str, Any], ...]:
     )
 
 
-class Backend:
-    """A service behind the gateway. Made inside the running event loop."""
+class _Link:
+    """A channel, and how many calls are under way on it."""
 
-    def __init__(self, name: str, address: str, max_message_bytes: int) -> None:
-        self.name = name
-        self.tasks = TASKS_OF[name]
-        self.address = address
-        self.serving = False
-        self._channel = grpc.aio.insecure_channel(
-            f"dns:///{address}", options=channel_options(max_message_bytes)
+    def __init__(
+        self, target: str, max_message_bytes: int, credentials: grpc.ChannelCredentials | None
+    ) -> None:
+        options = channel_options(max_message_bytes)
+        self.channel = (
+            grpc.aio.secure_channel(target, credentials, options=options)
+            if credentials
+            else grpc.aio.insecure_channel(target, options=options)
         )
         self.calls: dict[str, Any] = {
             path: self._call(path, method) for path, method in contract.METHODS.items()
         }
-        """By path: what begins a call with raw bytes."""
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._running = 0
 
     def _call(self, path: str, method: MethodDescriptor) -> Any:
         request = "stream" if method.client_streaming else "unary"
         response = "stream" if method.server_streaming else "unary"
-        return getattr(self._channel, f"{request}_{response}")(path)
+        return getattr(self.channel, f"{request}_{response}")(path)
+
+    def begin(self, path: str, *request: bytes, **options: Any) -> Any:
+        """Begin a call and count it until it ends."""
+        call = self.calls[path](*request, **options)
+        self._running += 1
+        self.idle.clear()
+        call.add_done_callback(self._ended)
+        return call
+
+    def _ended(self, _call: object) -> None:
+        self._running -= 1
+        if not self._running:
+            self.idle.set()
+
+
+class Backend:
+    """A service behind the gateway. Made inside the running event loop."""
+
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        max_message_bytes: int,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self.name = name
+        self.tasks = TASKS_OF[name]
+        self.address = address
+        self.serving = False
+        self._max_message_bytes = max_message_bytes
+        self._link = self._connect(credentials)
+        self._retiring: dict[_Link, asyncio.Task[None]] = {}
+
+    def begin(self, path: str, *request: bytes, **options: Any) -> Any:
+        """Begin a call of a method with raw bytes."""
+        return self._link.begin(path, *request, **options)
+
+    def reconnect(self, credentials: grpc.ChannelCredentials) -> None:
+        """Make the next calls on a new channel; `watch` must be called anew.
+
+        Calls under way go on, and the channel that they are on is closed after them.
+        """
+        old, self._link = self._link, self._connect(credentials)
+        self._retiring[old] = asyncio.create_task(self._retire(old))
+
+    def _connect(self, credentials: grpc.ChannelCredentials | None) -> _Link:
+        return _Link(f"dns:///{self.address}", self._max_message_bytes, credentials)
+
+    async def _retire(self, link: _Link) -> None:
+        await link.idle.wait()
+        await link.channel.close()
+        del self._retiring[link]
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """Keep the channel connected and `serving` true to it; never returns.
 
         With the service configuration above, a channel is ready while a replica says SERVING.
         """
+        channel = self._link.channel
         while True:
-            state = self._channel.get_state(try_to_connect=True)
+            state = channel.get_state(try_to_connect=True)
             # In other states it looks for a replica, and what was so before is the best guess.
             if state in {
                 grpc.ChannelConnectivity.READY,
@@ -100,7 +157,7 @@ class Backend:
                     )
                 self.serving = serving
                 changed()
-            await self._channel.wait_for_state_change(state)
+            await channel.wait_for_state_change(state)
 
     def unavailable(self) -> BackendUnavailable:
         """Return the error that a caller sees while the backend does not answer."""
@@ -125,5 +182,8 @@ class Backend:
         return error
 
     async def close(self) -> None:
-        """End the calls under way and close the channel."""
-        await self._channel.close()
+        """End the calls under way and close the channels."""
+        for link, task in self._retiring.items():
+            task.cancel()
+            await link.channel.close()
+        await self._link.channel.close()

@@ -1,4 +1,4 @@
-"""Lists over all tasks: the lists of all backends, merged newest first, page by page."""
+"""Lists over all tasks: the lists of several backends, merged newest first, page by page."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from google.protobuf import message_factory
 from google.protobuf.message import DecodeError
 
 from common.errors import InvalidInput
+from common.names import ALL_TASKS
 from common.reasons import Reason
 
 if TYPE_CHECKING:
@@ -66,31 +67,43 @@ class _Place:
 _START = _Place()
 
 
-class List:
-    """A list method, over all backends."""
+@dataclass(frozen=True)
+class Source:
+    """What a list is read from: all that a backend has, or one of its tasks."""
 
-    def __init__(self, method: MethodDescriptor, backends: Sequence[Backend]) -> None:
+    backend: Backend
+    task: str = ALL_TASKS
+
+    @property
+    def name(self) -> str:
+        """What a page token calls it."""
+        return self.backend.name if self.task == ALL_TASKS else self.task
+
+
+class List:
+    """A list method, over several sources."""
+
+    def __init__(self, method: MethodDescriptor) -> None:
         self._name = method.name
-        self._backends = backends
         self._request = message_factory.GetMessageClass(method.input_type)
         self._response = message_factory.GetMessageClass(method.output_type)
         self._items = method.output_type.fields_by_number[1].name  # AIP-158: the items are first
 
-    async def page(self, request: bytes, ask: Ask) -> bytes:
+    async def page(self, request: bytes, sources: Sequence[Source], ask: Ask) -> bytes:
         """Return a page of the list for the parent `tasks/-`.
 
-        Fails if one backend does: a list without its part would be wrong, and nobody would know.
+        Fails if one source does: a list without its part would be wrong, and nobody would know.
 
         Raises:
             InvalidInput: The page size or the page token is wrong.
         """
         asked: Any = self._parse(request)
         size = _page_size(asked.page_size)
-        places = self._places(asked.page_token)
+        places = self._places(asked.page_token, sources)
         asked.page_size = size
         parts = [
-            _Part(self, asked, backend, place, ask)
-            for backend, place in zip(self._backends, places, strict=True)
+            _Part(self, asked, source, place, ask)
+            for source, place in zip(sources, places, strict=True)
         ]
         await _all(part.fill() for part in parts)
         response: Any = self._response()
@@ -106,7 +119,7 @@ class List:
             if items and page_bytes > _MAX_PAGE_BYTES:
                 break
             items.append(newest.take())
-        response.next_page_token = self._token([part.place for part in parts])
+        response.next_page_token = self._token(parts)
         merged: bytes = response.SerializeToString()
         return merged
 
@@ -124,26 +137,27 @@ class List:
                 f"The request's {len(request)} bytes are not a {self._name}Request.",
             ) from None
 
-    def _token(self, places: Sequence[_Place]) -> str:
-        if all(place.at_end for place in places):
+    def _token(self, parts: Sequence[_Part]) -> str:
+        places = {part.source.name: part.place for part in parts}
+        if all(place.at_end for place in places.values()):
             return ""
         state = {
             "list": self._name,
             "backends": {
-                backend.name: [place.page_token, place.item, place.time_ns, place.at_end]
-                for backend, place in zip(self._backends, places, strict=True)
+                name: [place.page_token, place.item, place.time_ns, place.at_end]
+                for name, place in places.items()
             },
         }
         return base64.urlsafe_b64encode(json.dumps(state).encode()).decode()
 
-    def _places(self, token: str) -> list[_Place]:
+    def _places(self, token: str, sources: Sequence[Source]) -> list[_Place]:
         if not token:
-            return [_START for _ in self._backends]
+            return [_START for _ in sources]
         try:
             state = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
-            if state["list"] != self._name or len(state["backends"]) != len(self._backends):
-                raise ValueError("of another list")
-            return [_place(*state["backends"][backend.name]) for backend in self._backends]
+            if state["list"] != self._name or len(state["backends"]) != len(sources):
+                raise ValueError("of another list, or of a caller with other roles")
+            return [_place(*state["backends"][source.name]) for source in sources]
         except (ValueError, TypeError, KeyError, RecursionError):
             raise InvalidInput(
                 Reason.PAGE_TOKEN_INVALID,
@@ -154,13 +168,13 @@ class List:
 
 
 class _Part:
-    """The list of one backend, read page by page as it is needed."""
+    """The list of one source, read page by page as it is needed."""
 
-    def __init__(self, of: List, asked: Any, backend: Backend, place: _Place, ask: Ask) -> None:
+    def __init__(self, of: List, asked: Any, source: Source, place: _Place, ask: Ask) -> None:
+        self.source = source
         self.place = place
         self._list = of
         self._asked = asked
-        self._backend = backend
         self._ask = ask
         self._unread: deque[Any] = deque()
         self._next_token = ""
@@ -170,8 +184,9 @@ class _Part:
         while not self._unread and not self.place.at_end:
             request = type(self._asked)()
             request.CopyFrom(self._asked)
+            request.parent = f"tasks/{self.source.task}"
             request.page_token = self.place.page_token
-            answer = await self._ask(self._backend, request.SerializeToString())
+            answer = await self._ask(self.source.backend, request.SerializeToString())
             items, self._next_token = self._list.read_page(answer)
             unread, is_settled = self.place.unread(items)
             self._unread.extend(unread)

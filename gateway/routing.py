@@ -48,8 +48,8 @@ class Router:
         self.backends = tuple(backends)
         self._by_task = {task: backend for backend in self.backends for task in backend.tasks}
 
-    def backend(self, name: str, *, field: str, wildcard: bool = False) -> Backend:
-        """Return the backend of the task in a resource name or in a parent.
+    def task(self, name: str, *, field: str, wildcard: bool = False) -> str:
+        """Return the task in a resource name or in a parent.
 
         Args:
             name: What the request's field 1 holds; `tasks/{task}` or longer.
@@ -58,20 +58,28 @@ class Router:
 
         Raises:
             InvalidInput: The name has no task that exists.
-            BackendUnavailable: The task's backend is not set up.
         """
         prefix, _, rest = name.partition("/")
         task = rest.partition("/")[0]
-        if prefix == "tasks":
-            backend = self._by_task.get(task)
-            if backend is not None:
-                return backend
+        if prefix == "tasks" and task in self._by_task:
+            return task
         if field == "parent":
             names.parse_task(name, wildcard=wildcard, field=field)
         elif prefix == "tasks" and task:
             names.parse_task(f"tasks/{task}", field=field)
         else:
             names.parse(name, field=field)
+        return task
+
+    def backend(self, task: str) -> Backend:
+        """Return the backend of a task.
+
+        Raises:
+            BackendUnavailable: It is not set up.
+        """
+        backend = self._by_task.get(task)
+        if backend is not None:
+            return backend
         service = _SERVICE_OF[task]
         raise BackendUnavailable(
             Reason.BACKEND_UNAVAILABLE,

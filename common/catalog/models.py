@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from common import names
 from common.catalog import pipelines, requests, splitting
 from common.data.manifest import SUBSETS
-from common.errors import InvalidInput, WrongState
+from common.errors import InvalidInput, NotFound, WrongState
 from common.reasons import Reason
 from common.storage import resources
 from nocode.vision.v1 import job_pb2
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from common.names import ResourceName
     from common.storage.bucket import Bucket
     from common.task import Task
+    from common.tracking.pages import Pages
 
 EXPORT_FORMATS = ("onnx", "safetensors")
 
@@ -46,10 +47,20 @@ def resolve_model(bucket: Bucket, name: ResourceName) -> ResourceName:
 
 
 class Models:
-    """The models of a service's tasks. Blocks."""
+    """The models of a service's tasks. Blocks.
 
-    def __init__(self, bucket: Bucket, tasks: Iterable[Task], jobs: Jobs) -> None:
+    Args:
+        bucket: Where they are.
+        tasks: What the service serves.
+        jobs: Where jobs are queued.
+        pages: The tracking server's; None if there is none.
+    """
+
+    def __init__(
+        self, bucket: Bucket, tasks: Iterable[Task], jobs: Jobs, pages: Pages | None = None
+    ) -> None:
         self._bucket = bucket
+        self._pages = pages
         self._tasks = [task.name for task in tasks]
         self._jobs = jobs
         self._resources = resources.models(bucket)
@@ -214,17 +225,40 @@ class Models:
 
         Raises:
             InvalidInput: It is not the name of one.
+            NotFound: There is none of that name, or nothing of it was tracked.
             WrongState: There is no tracking server.
         """
+        parsed = None
         if name.count("/") == 1:
-            names.parse_task(name, field="name")
+            task = names.parse_task(name, field="name")
         else:
-            names.parse(name, "pipelines", "models", "jobs")
-        raise WrongState(
-            Reason.TRACKING_OFF,
-            "No tracking server is set up, so there is no page to show. The job's history and the "
-            "model's evaluation hold what was measured.",
-        )
+            parsed = names.parse(name, "pipelines", "models", "jobs")
+            task = parsed.task
+        if self._pages is None:
+            raise WrongState(
+                Reason.TRACKING_OFF,
+                "No tracking server is set up, so there is no page to show. The job's history and "
+                "the model's evaluation hold what was measured.",
+            )
+        requests.check_served(task, self._tasks, field="name")
+        url = self._page(self._pages, parsed) if parsed else self._pages.task(task)
+        if url is None:
+            raise NotFound(
+                Reason.RESOURCE_NOT_FOUND,
+                f"The tracking server was told nothing of {name}. It is told of trainings and "
+                "evaluations that ran since it was set up, once they have begun.",
+                field="name",
+                value=name,
+            )
+        return url
+
+    def _page(self, pages: Pages, name: ResourceName) -> str | None:
+        if name.collection == "pipelines":
+            resources.pipelines(self._bucket).get(str(name))
+            return pages.pipeline(name)
+        if name.collection == "models":
+            return pages.job(self._resources.get(str(name)).job)
+        return pages.job(self._jobs.get(name).name)
 
 
 def _listed(classes: Sequence[str]) -> str:

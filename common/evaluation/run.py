@@ -13,6 +13,8 @@ from common.data.reading import DatasetReader
 from common.evaluation.inference import answers
 from common.evaluation.selection import choose
 from common.serving.models import load_model
+from common.tracking import describe
+from common.tracking.follow import follow
 from common.training.learner import ImageSource, Sample
 from nocode.vision.v1 import evaluation_pb2
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from common.data.manifest import Entry
     from common.jobs.context import JobContext
+    from common.tracking.follow import Followed
     from nocode.vision.v1 import model_pb2
 
 
@@ -35,13 +38,33 @@ def run_evaluate(context: JobContext) -> evaluation_pb2.Evaluation:
         NotFound: The model, its split or the data set has been deleted.
         Internal: The images or the model are damaged.
     """
+    with follow(context) as followed:
+        return _evaluate(context, followed)
+
+
+def _evaluate(context: JobContext, followed: Followed) -> evaluation_pb2.Evaluation:
     spec = context.job.evaluate_spec
     context.progress(phase="Loading the model")
     registry = context.task.learner().registry
     network, model = load_model(context.bucket, spec.model, registry)
     context.progress(phase="Choosing images")
     entries = choose(context, model, spec.dataset, spec.subset)
-    return evaluate(context, network, model, entries, dataset=spec.dataset, subset=spec.subset)
+    followed.describe(
+        {
+            **describe.fields(model.training_config),
+            "subset": spec.subset,
+            "image_count": str(len(entries)),
+        },
+        describe.tags_of_evaluation(context.job, model),
+    )
+    if spec.subset:
+        followed.split(model.pipeline)
+    evaluation = evaluate(
+        context, network, model, entries, dataset=spec.dataset, subset=spec.subset
+    )
+    followed.evaluated(evaluation)
+    followed.model(model)
+    return evaluation
 
 
 def evaluate(

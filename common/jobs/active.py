@@ -35,6 +35,7 @@ class ActiveJob:
         read_at: When, by this process's own clock.
         heard_at: When its worker was first seen to have said what it said last, or from when on it
             is expected to speak.
+        stopping_at: When it was first seen to have been asked to stop.
     """
 
     marker: Marker
@@ -42,11 +43,17 @@ class ActiveJob:
     etag: str
     read_at: float
     heard_at: float
+    stopping_at: float | None = None
 
     @property
     def silent_s(self) -> float:
         """How long its worker has been silent that should have spoken; negative until it should."""
         return self.read_at - self.heard_at
+
+    @property
+    def stopping_s(self) -> float:
+        """How long its worker has had to stop, as far as this process can tell."""
+        return 0.0 if self.stopping_at is None else self.read_at - self.stopping_at
 
 
 class ActiveJobs:
@@ -110,7 +117,11 @@ class ActiveJobs:
             return None
         job, etag = answer
         is_silent = known is not None and _last_words(known.job) == _last_words(job)
-        return ActiveJob(marker, job, etag, now, known.heard_at if known and is_silent else now)
+        stopping_at = None
+        if job.state == states.CANCELLING:
+            stopping_at = (known.stopping_at if known else None) or now
+        heard_at = known.heard_at if known and is_silent else now
+        return ActiveJob(marker, job, etag, now, heard_at, stopping_at)
 
     def _see_to_dangling(self, marker: Marker) -> None:
         now = time.monotonic()

@@ -71,13 +71,15 @@ class JobContext:
         step: int | None = None,
         step_count: int | None = None,
         images_per_second: float | None = None,
+        trained_image_count: int | None = None,
         eta_s: float | None = None,
         metrics: Mapping[str, float] | None = None,
     ) -> None:
         """Say how far the job is; the fields are those of `JobProgress`.
 
         What is not given stays as it was, but a new phase starts from nothing. Metrics are merged.
-        Without `eta_s`, the time left is estimated from epochs and steps.
+        Without `eta_s`, the time left is estimated from epochs and steps. `trained_image_count` is
+        a field of the job itself.
 
         Raises:
             Cancelled: The job was asked to stop.
@@ -98,6 +100,8 @@ class JobContext:
                 progress.step_count = step_count
             if images_per_second is not None:
                 progress.images_per_second = images_per_second
+            if trained_image_count is not None:
+                self.job.trained_image_count = trained_image_count
             if metrics:
                 progress.metrics.update(metrics)
             left_s = self._eta.seconds_left(_fraction_done(progress)) if eta_s is None else eta_s
@@ -170,6 +174,7 @@ class JobContext:
         """Copy everything reported into the job as the bucket has it."""
         with self._lock:
             stored.progress.CopyFrom(self.job.progress)
+            stored.trained_image_count = self.job.trained_image_count
             del stored.history[:]
             stored.history.extend(self.job.history)
             del stored.findings[:]

@@ -23,6 +23,7 @@ from common.errors import Conflict, Internal, NotFound, StorageUnavailable
 from common.jobs import ending, states, wording
 from common.jobs.active import ActiveJobs
 from common.jobs.launchers import LaunchFailed
+from common.jobs.leftovers import Leftovers
 from common.jobs.store import Claim, ClaimLost
 from common.reasons import Reason
 from nocode.vision.v1 import job_pb2 as pb
@@ -44,8 +45,6 @@ _START_S = 600.0
 _PAUSE_S = 5.0
 # How long a killed worker may take to be gone.
 _KILL_S = 5.0
-# How often to look for what was kept for jobs and is of no use any more.
-_SWEEP_S = 3600.0
 _INTERRUPTED = "Was interrupted; waits to go on."
 _AT_WORK = frozenset({states.RUNNING, states.CANCELLING})
 
@@ -58,10 +57,10 @@ class _NotQueued(Exception):
 
 @dataclass
 class _Running:
-    """A job whose worker this instance has started."""
+    """A job whose worker this instance has started, or adopted, beyond its slots if need be."""
 
     job: pb.Job
-    slot: Slot
+    slot: Slot | None
     started_at: float
     heard_at: float
     asked_to_stop_at: float | None = None
@@ -102,12 +101,12 @@ class Dispatcher:
         self._metrics = metrics
         self._cancel_grace_s = cancel_grace_s
         gpus = {device for slot in slots for device in slot.devices}
-        self._where = f"{len(gpus)} GPUs" if len(gpus) > 1 else "1 GPU" if gpus else "the CPU"
-        self._tasks = tuple(tasks)
+        devices = f"{len(gpus)} GPUs" if len(gpus) > 1 else "1 GPU" if gpus else "the CPU"
+        self._where = launcher.where or devices
         self._active = ActiveJobs(jobs, tasks, lease_s)
+        self._leftovers = Leftovers(jobs, launcher, tasks, lease_s)
         self._running: dict[str, _Running] = {}
         self._paused_until = -math.inf
-        self._swept_at = -math.inf
         self._stop_grace_s: float | None = None
         self._woken = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
@@ -124,11 +123,13 @@ class Dispatcher:
         """Start no more jobs, give workers `grace_s` to give theirs back, and return.
 
         Queued jobs stay queued; running ones go on from their checkpoints when a service is back.
+        Workers that outlive the service just go on.
         """
         self._stop_grace_s = grace_s
         self._woken.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._launcher.close()
 
     # The loop.
 
@@ -148,7 +149,8 @@ class Dispatcher:
             except Exception:  # noqa: BLE001 - a bug must not end all dispatching
                 _log.exception("dispatching failed; it is tried again")
                 self._woken.wait(_INTERVAL_S)
-        self._shut_down(time.monotonic() + self._stop_grace_s)
+        if not self._launcher.outlives_service:
+            self._shut_down(time.monotonic() + self._stop_grace_s)
 
     def _wait(self) -> None:
         """Wait until somebody wakes this, a worker has ended, or a second has passed."""
@@ -164,16 +166,14 @@ class Dispatcher:
         for entry in active.values():
             if entry.job.name not in self._running:
                 self._see_to_others(entry)
+        self._leftovers.see_to(active, self._running)
         queued = [entry for entry in active.values() if entry.job.state == states.QUEUED]
         # One whose worker has given it back, but is still there, is started when that is gone.
         self._start([entry for entry in queued if entry.job.name not in self._running])
         waiting = [entry for entry in queued if entry.job.state == states.QUEUED]
         at_work = sum(entry.job.state in _AT_WORK for entry in active.values())
         self._explain(waiting, at_work)
-        self._metrics.active(entry.job for entry in active.values())
-        if time.monotonic() - self._swept_at > _SWEEP_S:
-            self._swept_at = time.monotonic()
-            self._sweep()
+        self._metrics.active((entry.job for entry in active.values()), run_here=self._running)
 
     def _see_to_own(self, running: _Running, entry: ActiveJob | None) -> None:
         """See to a job whose worker this instance has started."""
@@ -185,21 +185,30 @@ class Dispatcher:
             return
         elif entry.job.state == states.CANCELLING:
             self._stop_worker(running)
+        elif not _has_spoken(running, entry) and (reason := self._launcher.waiting(running.job)):
+            running.started_at = time.monotonic()
+            self._answer_for(running, reason)
         elif entry.silent_s > self._lease_s:
             _log.warning("%s: its worker is silent and is killed", entry.job.name)
             self._launcher.stop(running.job, force=True)
-        elif entry.job.heartbeat_time == running.job.heartbeat_time:
-            self._answer_for(running)
+        elif not _has_spoken(running, entry):
+            self._answer_for(running, "")
 
-    def _answer_for(self, running: _Running) -> None:
+    def _answer_for(self, running: _Running, waits_for: str) -> None:
         """Be heard in place of a worker that is still starting and has not said a word itself."""
+
+        def answer(job: pb.Job) -> None:
+            if job.heartbeat_time != running.job.heartbeat_time:
+                raise ClaimLost(job.name)  # not lost, but the worker's own from now on
+            job.heartbeat_time.GetCurrentTime()
+            job.waiting_reason = waits_for
+
         now = time.monotonic()
         is_due = now - running.heard_at > self._lease_s / 4
-        if is_due and now - running.started_at < _START_S:
+        is_news = waits_for != running.job.waiting_reason
+        if (is_due or is_news) and now - running.started_at < _START_S:
             with suppress(ClaimLost):
-                running.job = self._jobs.change_claimed(
-                    Claim.of(running.job), lambda job: job.heartbeat_time.GetCurrentTime()
-                )
+                running.job = self._jobs.change_claimed(Claim.of(running.job), answer)
             running.heard_at = now
 
     def _stop_worker(self, running: _Running) -> None:
@@ -215,12 +224,20 @@ class Dispatcher:
         claim = Claim.of(running.job)
         try:
             job = self._jobs.get(names.parse(running.job.name, "jobs"))
+            if end.final and job.state == states.QUEUED and job.attempt == claim.attempt:
+                # The worker was asked to end, and gave back what would end the same way.
+                job = self._jobs.change(job.name, self._claim_again)
+                claim = Claim.of(job)
             if claim.holds(job):
                 job = self._lose(claim, end)
-        except (ClaimLost, NotFound):
+        except (_NotQueued, ClaimLost, NotFound):
             job = running.job
         del self._running[running.job.name]
-        self._free.append(running.slot)
+        if running.slot is not None:
+            self._free.append(running.slot)
+        if job.state == states.CANCELLED:
+            # Also one that has stopped by itself leaves nothing; nobody reads its log.
+            self._launcher.stop(running.job)
         self._launcher.discard(running.job, ended=states.ended(job.state))
         if states.ended(job.state):
             self._metrics.ended(job)
@@ -233,15 +250,40 @@ class Dispatcher:
         error = wording.explanation(end)
         _log.warning("%s: attempt %d: %s", claim.name, claim.attempt, error.message)
         status = ending.status_of(error, end.log_tail)
-        return ending.lose(self._jobs, claim, status, limit=self._attempts)
+        limit = 1 if end.final else self._attempts
+        return ending.lose(self._jobs, claim, status, limit=limit)
 
     def _see_to_others(self, entry: ActiveJob) -> None:
         """See to a job that no worker of this instance is at."""
         if states.ended(entry.job.state):
             ending.finish(self._jobs, entry.job)
-        elif entry.job.state in _AT_WORK and entry.silent_s > self._lease_s:
-            self._take_over(entry.job)
-            self._active.forget(entry.job.name)
+            return
+        is_silent = entry.silent_s > self._lease_s
+        is_neglected = is_silent or entry.stopping_s > self._lease_s
+        if entry.job.state in _AT_WORK and is_neglected:
+            is_there = self._launcher.has(entry.job)
+            if is_there:
+                self._adopt(entry.job)
+            elif is_silent and is_there is not None:
+                self._take_over(entry.job)
+                self._active.forget(entry.job.name)
+
+    def _adopt(self, neglected: pb.Job) -> None:
+        """See to a worker that is there, but whose service is not; its claim stays as it is."""
+
+        def hear(job: pb.Job) -> None:
+            if job.heartbeat_time != neglected.heartbeat_time:
+                raise ClaimLost(job.name)
+            job.heartbeat_time.GetCurrentTime()
+
+        with suppress(ClaimLost):
+            job = self._jobs.change_claimed(Claim.of(neglected), hear)
+            _log.warning("%s: its worker, started by %s, is adopted", job.name, job.owner)
+            slot = self._free.pop(0) if self._free else None
+            now = time.monotonic()
+            # It has had its time to start, unless it still waits: it has one more lease to speak.
+            began = now - _START_S + self._lease_s
+            self._running[job.name] = _Running(job, slot, started_at=began, heard_at=now)
 
     def _take_over(self, silent: pb.Job) -> None:
         """End the attempt of a worker that is silent, whoever started it."""
@@ -253,30 +295,12 @@ class Dispatcher:
             job.heartbeat_time.GetCurrentTime()
 
         _log.warning("%s: its worker, of %s, is lost", silent.name, silent.owner)
-        error = Internal(
-            Reason.WORKER_LOST,
-            f"The worker was not heard of for {self._lease_s:g} s. A job is given up when "
-            f"{self._attempts} workers in a row are lost that got no further.",
-            owner=silent.owner,
-            attempt=silent.attempt,
-        )
+        error = wording.silence(silent, self._lease_s, self._attempts)
         with suppress(ClaimLost):
-            job = self._jobs.change_claimed(Claim.of(silent), take)
+            claim = Claim.of(self._jobs.change_claimed(Claim.of(silent), take))
             status = ending.status_of(error, log_tail="")
-            ending.lose(self._jobs, Claim.of(job), status, limit=self._attempts)
+            self._metrics.ended(ending.lose(self._jobs, claim, status, limit=self._attempts))
         self.wake()
-
-    def _sweep(self) -> None:
-        """Free what a service that has died kept here for jobs that have ended since.
-
-        What is kept for a job that is not found stays: it may be of another bucket.
-        """
-        for job_id in self._launcher.kept():
-            for task in self._tasks:
-                job = self._jobs.find(names.ResourceName(task, "jobs", job_id))
-                if job and states.ended(job.state) and job.name not in self._running:
-                    _log.info("%s: what was kept for it is removed", job.name)
-                    self._launcher.discard(job, ended=True)
 
     # Starting.
 
@@ -302,6 +326,11 @@ class Dispatcher:
         job.attempt += 1
         job.heartbeat_time.GetCurrentTime()
 
+    def _claim_again(self, job: pb.Job) -> None:
+        """Claim a job for its last attempt, not for another one."""
+        self._claim(job)
+        job.attempt -= 1
+
     def _is_paused(self) -> bool:
         return time.monotonic() < self._paused_until
 
@@ -314,9 +343,9 @@ class Dispatcher:
             self._paused_until = time.monotonic() + _PAUSE_S
             _log.exception("%s: its worker cannot be started", job.name)
             error = Internal(Reason.WORKER_CRASHED, f"The worker could not be started: {failure}.")
+            claim, status = Claim.of(job), ending.status_of(error, log_tail="")
             with suppress(ClaimLost):
-                status = ending.status_of(error, log_tail="")
-                ending.lose(self._jobs, Claim.of(job), status, limit=self._attempts)
+                self._metrics.ended(ending.lose(self._jobs, claim, status, limit=self._attempts))
             self._active.forget(job.name)
             return
         now = time.monotonic()
@@ -361,3 +390,8 @@ class Dispatcher:
                     _log.exception("%s could not be given back", running.job.name)
                     self._running.pop(running.job.name, None)
             time.sleep(_POLL_S)
+
+
+def _has_spoken(running: _Running, entry: ActiveJob) -> bool:
+    """Whether its worker was heard of itself, since this instance has seen to it."""
+    return entry.job.heartbeat_time != running.job.heartbeat_time

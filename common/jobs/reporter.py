@@ -86,4 +86,6 @@ class Reporter:
 
     def _write(self, stored: pb.Job) -> None:
         self._context.write_into(stored)
+        # Whoever started this worker may have said what it waited for.
+        stored.waiting_reason = ""
         stored.heartbeat_time.GetCurrentTime()

@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from common import names
+from common import names, tracing
 from common.catalog import requests
 from common.errors import AlreadyExists, Exhausted, InvalidInput, NotFound, StorageUnavailable
 from common.jobs import cleanup, states
@@ -133,6 +133,7 @@ class Jobs:
             state=states.QUEUED,
             waiting_reason="Waits to be started.",
             request_id=request_id,
+            traceparent=tracing.traceparent(),
         )
         job.create_time.GetCurrentTime()
         getattr(job, field).CopyFrom(spec)

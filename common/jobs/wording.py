@@ -11,6 +11,7 @@ from common.reasons import Reason
 if TYPE_CHECKING:
     from common.errors import DomainError
     from common.jobs.launchers import Exit
+    from nocode.vision.v1 import job_pb2 as pb
 
 
 def waiting_reason(ahead: int, at_work: int, where: str, *, is_paused: bool) -> str:
@@ -32,8 +33,21 @@ def waiting_reason(ahead: int, at_work: int, where: str, *, is_paused: bool) -> 
     return f"{place}; {at_work} {'job runs' if at_work == 1 else 'jobs run'} on {where}."
 
 
+def silence(job: pb.Job, lease_s: float, limit: int) -> DomainError:
+    """Name that a running job's worker was not heard of for a lease."""
+    return Internal(
+        Reason.WORKER_LOST,
+        f"The worker was not heard of for {lease_s:g} s. A job is given up when {limit} workers in "
+        "a row are lost that got no further.",
+        owner=job.owner,
+        attempt=job.attempt,
+    )
+
+
 def explanation(end: Exit) -> DomainError:
     """Name why a worker ended that did not say so itself."""
+    if end.error is not None:
+        return end.error
     if end.code < 0:
         try:
             name = signal.Signals(-end.code).name

@@ -12,7 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from common import names
+from common import names, tracing
 from common.errors import Conflict, StorageUnavailable
 from common.jobs import ending, logfiles
 from common.jobs.context import Cancelled, JobContext
@@ -24,6 +24,7 @@ from nocode.vision.v1 import job_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from common.jobs.context import Runner
     from common.settings import ServiceSettings
@@ -37,6 +38,9 @@ RUNNERS: dict[pb.Job.Kind.ValueType, str] = {
     pb.Job.KIND_EVALUATE: "common.evaluation.run:run_evaluate",
     pb.Job.KIND_EXPORT: "common.evaluation.export:run_export",
 }
+# What runs on all machines but the first one, of those that share a training, and how they know.
+_LENDER = "common.training.run:lend"
+_NODE_RANK = "PET_NODE_RANK"
 # Several times in every lease: while the end of a job waits to be written, nobody is heard of.
 _RETRIES_A_LEASE = 8
 _INTERRUPTED = "Was interrupted; waits to go on."
@@ -69,10 +73,20 @@ def work(
     if not claim.holds(job):
         _log.info("attempt %d is not wanted any more", claim.attempt)
         return
-    _log.info("attempt %d begins", claim.attempt)
+    if settings.launcher == "kubernetes":
+        _keep_log(logfiles.path(settings, names.parse(claim.name, "jobs")))
     context = JobContext(job, task=task, bucket=bucket, settings=settings)
+    if os.environ.get(_NODE_RANK, "0") != "0":
+        # The worker on the first machine does the job; this one lends its devices.
+        _load(_LENDER)(context)
+        return
     signal.signal(signal.SIGTERM, lambda _number, _frame: context.request_stop())
-    with Reporter(context, jobs, claim, on_lost=_die) as reporter:
+    kind = pb.Job.Kind.Name(job.kind).removeprefix("KIND_")
+    with (
+        tracing.span(kind, parent=job.traceparent, job=job.name, attempt=claim.attempt),
+        Reporter(context, jobs, claim, on_lost=_die) as reporter,
+    ):
+        _log.info("attempt %d begins", claim.attempt)
         try:
             end = _run(context, runners[job.kind], jobs, claim)
             reporter.stop()
@@ -135,6 +149,14 @@ def _run(context: JobContext, runner: str, jobs: Jobs, claim: Claim) -> Callable
             ending.set_result(job, result)
 
     return lambda: ending.succeed(jobs, claim, set_result)
+
+
+def _keep_log(log: Path) -> None:
+    """Write the log to a file as well, for its tail; on one machine the service sees to that."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(log)
+    handler.setFormatter(logging.getLogger().handlers[0].formatter)
+    logging.getLogger().addHandler(handler)
 
 
 def _load(runner: str) -> Runner:

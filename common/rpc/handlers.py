@@ -13,7 +13,7 @@ import grpc
 from google.protobuf import message, message_factory
 from grpc_status import rpc_status
 
-from common import logs
+from common import logs, tracing
 from common.errors import DomainError, Internal, InvalidInput, StorageUnavailable
 from common.reasons import Reason
 from common.rpc import contract, errors
@@ -92,6 +92,7 @@ def _handler(
             raise TypeError(f"{method.full_name} must be implemented as an async def")
         wrapped = _wrap_unary(implementation, parse, method.name, metrics)
     serialize = message_factory.GetMessageClass(method.output_type).SerializeToString
+    wrapped = tracing.traced(wrapped, f"/{method.containing_service.full_name}/{method.name}")
     handler: grpc.RpcMethodHandler[Any, Any] = make(wrapped, response_serializer=serialize)
     return handler
 

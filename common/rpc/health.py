@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from common.names import shorten
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -58,7 +60,7 @@ class Health(health_pb2_grpc.HealthServicer):
         if status is None:
             await context.abort(
                 grpc.StatusCode.NOT_FOUND,
-                f"service is {request.service!r}. This server knows "
+                f"service is {shorten(request.service)!r}. This server knows "
                 f"{', '.join(repr(name) for name in self._statuses)}.",
             )
         return health_pb2.HealthCheckResponse(status=status)

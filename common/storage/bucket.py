@@ -15,7 +15,7 @@ from minio.error import S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
 from common.storage.client import connect, was_repeated
-from common.storage.outages import FAULTS, explain, ignores_conditions
+from common.storage.outages import FAULTS, broken_read, explain, ignores_conditions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -170,7 +170,7 @@ class Bucket:
                 # A piece that is not whole when the connection breaks is lost.
                 attempts_left = attempts_left - 1 if offset == start else _READ_ATTEMPTS
                 if not attempts_left:
-                    raise explain(error, self._endpoint, self.name) from error
+                    raise broken_read(error, self._endpoint, self.name) from error
             else:
                 return
             finally:
@@ -344,7 +344,7 @@ class Bucket:
                 return response.read(), _etag(response)
             except HTTPError as error:
                 if not attempts_left:
-                    raise explain(error, self._endpoint, self.name) from error
+                    raise broken_read(error, self._endpoint, self.name) from error
             finally:
                 response.close()
 

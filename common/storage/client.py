@@ -11,6 +11,7 @@ import urllib3
 from minio import Minio
 from minio.error import S3Error
 
+from common.storage.metrics import CountingPool
 from common.storage.outages import DeadlineRetry, invalid_endpoint
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def connect(settings: StorageSettings, give_up_after_s: float) -> Client:
     address = urlsplit(settings.s3_endpoint)
     if address.scheme not in {"http", "https"} or not address.netloc or address.path.strip("/"):
         raise invalid_endpoint(settings.s3_endpoint)
-    pool = urllib3.PoolManager(
+    pool = CountingPool(
         maxsize=_CONNECTIONS,
         timeout=urllib3.Timeout(connect=_CONNECT_S, read=_READ_S),
         retries=DeadlineRetry.transient(give_up_after_s),

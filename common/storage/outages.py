@@ -12,12 +12,12 @@ from urllib3.exceptions import HTTPError, MaxRetryError
 
 from common.errors import StorageUnavailable
 from common.reasons import Reason
+from common.storage import metrics
 
 FAULTS = (HTTPError, MinioException, ElementTree.ParseError)
 """All that a call of the S3 client can raise about the server."""
 
 _BAD_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"}
-_TRANSIENT = frozenset({429, 500, 502, 503, 504})
 _RETRY_AFTER_S = 5.0
 
 
@@ -45,7 +45,7 @@ class DeadlineRetry(urllib3.Retry):
             total=None,
             redirect=3,
             allowed_methods=None,  # conditional puts tell their own repetition, see `Bucket.put`
-            status_forcelist=_TRANSIENT,
+            status_forcelist=metrics.TRANSIENT,
             raise_on_status=False,  # the last answer says more than "too many 500 responses"
             backoff_factor=0.05,
             backoff_jitter=0.2,
@@ -60,6 +60,14 @@ class DeadlineRetry(urllib3.Retry):
             deadline=self._deadline or time.monotonic() + self._give_up_after_s,
             **options,
         )
+
+    def increment(
+        self, method: str | None = None, url: str | None = None, *args: Any, **options: Any
+    ) -> DeadlineRetry:
+        """Return the state after one more failure; raise if it was the last."""
+        retry = super().increment(method, url, *args, **options)
+        metrics.count_retry(method or "", url or "")
+        return retry
 
     def is_exhausted(self) -> bool:
         """Tell whether the last failure was final."""
@@ -90,7 +98,7 @@ def explain(error: Exception, endpoint: str, bucket: str) -> StorageUnavailable:
         return _unavailable(
             f"The S3 server at {endpoint} failed with {error.code} (HTTP {status}): {error.message}"
         )
-    if isinstance(error, ServerError) and error.status_code in _TRANSIENT:
+    if isinstance(error, ServerError) and error.status_code in metrics.TRANSIENT:
         return _unavailable(f"The S3 server at {endpoint} failed with HTTP {error.status_code}.")
     if isinstance(error, InvalidResponseError | ServerError | ElementTree.ParseError):
         return _misconfigured(
@@ -103,6 +111,12 @@ def explain(error: Exception, endpoint: str, bucket: str) -> StorageUnavailable:
         f"The S3 server at {endpoint} does not answer ({what}). Check that it runs and that "
         "NOCODE_S3_ENDPOINT is right."
     )
+
+
+def broken_read(error: HTTPError, endpoint: str, bucket: str) -> StorageUnavailable:
+    """Say that an object broke off while it was read, again and again, and count that."""
+    metrics.count_broken_read()
+    return explain(error, endpoint, bucket)
 
 
 def invalid_endpoint(endpoint: str) -> StorageUnavailable:

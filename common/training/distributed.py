@@ -150,9 +150,18 @@ def join(device_setting: str) -> Iterator[Ranks]:
         dist.destroy_process_group()
 
 
+def machine_count() -> int:
+    """Return how many machines share a training: whoever starts workers on several says so."""
+    return int(os.environ.get("PET_NNODES", "1"))
+
+
 def torchrun(process_count: int, module: str, *arguments: str) -> list[str]:
-    """Return the command that runs a module in several processes on this machine."""
+    """Return the command that runs a module in several processes on this machine.
+
+    If others take part, torchrun reads from `PET_…` variables which, and where the first one is.
+    """
     return [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+        *(sys.executable, "-m", "torch.distributed.run"),
+        *(() if machine_count() > 1 else ("--standalone",)),
         *("--nproc-per-node", str(process_count), "--module", module, *arguments),
     ]

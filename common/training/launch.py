@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -40,23 +41,19 @@ _log = logging.getLogger(__name__)
 
 
 def fit_together(context: JobContext, process_count: int) -> Fitted:
-    """Train in several processes on this machine.
+    """Train in several processes on this machine, and on others that `lend` theirs.
 
     Raises:
         DomainError: What one of them raised.
         Internal: One of them died.
     """
-    task = type(context.task)
-    command = torchrun(
-        process_count,
-        "common.training.rank",
-        f"{task.__module__}:{task.__qualname__}",
-        context.job.name,
-    )
-    environment = os.environ | _environment(context.settings)
     context.progress(phase="Training")
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, errors="replace", env=environment
+        _command(context, process_count),
+        stdout=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env=os.environ | _environment(context.settings),
     ) as process:
         try:
             error = _listen(process, context)
@@ -72,6 +69,30 @@ def fit_together(context: JobContext, process_count: int) -> Fitted:
             status=process.returncode,
         )
     return _result(context)
+
+
+def lend(context: JobContext, process_count: int) -> None:
+    """Lend this machine to a training that the worker on another one does, until it ends.
+
+    Raises:
+        SystemExit: A process here died.
+    """
+    environment = os.environ | _environment(context.settings)
+    with subprocess.Popen(_command(context, process_count), env=environment) as process:
+        signal.signal(signal.SIGTERM, lambda _number, _frame: process.terminate())
+        status = process.wait()
+    if status:
+        raise SystemExit(1)
+
+
+def _command(context: JobContext, process_count: int) -> list[str]:
+    task = type(context.task)
+    return torchrun(
+        process_count,
+        "common.training.rank",
+        f"{task.__module__}:{task.__qualname__}",
+        context.job.name,
+    )
 
 
 def report(kind: str, **values: object) -> None:

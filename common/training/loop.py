@@ -60,15 +60,13 @@ class Reporter(Protocol):
         step: int | None = None,
         step_count: int | None = None,
         images_per_second: float | None = None,
+        trained_image_count: int | None = None,
         metrics: Mapping[str, float] | None = None,
     ) -> None:
         """Take note of how far it is; may raise, to stop the training."""
 
     def add_history(self, epoch: int, metrics: Mapping[str, float], ended_s: float) -> None:
-        """Take note of what an epoch left, and when it ended, in seconds since 1970.
-
-        What was noted of it and of later ones is void.
-        """
+        """Note what an epoch left and when (Unix time), for all noted of it and later ones."""
 
 
 @dataclass(frozen=True)
@@ -220,6 +218,7 @@ class Trainer:
                     step=step,
                     step_count=self._steps,
                     images_per_second=metrics["images_per_second"],
+                    trained_image_count=(epoch - 1) * len(self._training.train) + image_count,
                     metrics={key: metrics[key] for key in ("loss", "learning_rate")},
                 )
         return metrics

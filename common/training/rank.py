@@ -12,6 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from google.protobuf import json_format
 
 from common import logs, names
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from common.training.distributed import Ranks
     from nocode.vision.v1 import finding_pb2
 
+_TORCHRUN = "torch.distributed.run"
 _WATCH_S = 1.0
 
 
@@ -89,6 +91,8 @@ def main(task_path: str, job_name: str) -> None:
 def _end_with_parent() -> None:
     """End this process when torchrun is gone; it may have been killed."""
     parent = os.getppid()
+    if not _is_torchrun(parent):
+        os._exit(1)  # killed while this process was still importing
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -96,6 +100,13 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def _is_torchrun(pid: int) -> bool:
+    try:
+        return _TORCHRUN in psutil.Process(pid).cmdline()
+    except psutil.Error:
+        return False
 
 
 if __name__ == "__main__":

@@ -16,10 +16,12 @@ from common.evaluation.inference import BATCH_SIZE
 from common.evaluation.run import evaluate
 from common.metrics import plots
 from common.storage import resources
+from common.tracking import describe
+from common.tracking.follow import follow
 from common.training import launch
 from common.training.batches import Batches
 from common.training.checkpoints import save_weights, sha256_of
-from common.training.distributed import alone
+from common.training.distributed import alone, machine_count
 from common.training.learner import Calibration
 from common.training.loop import Trainer
 from common.training.setup import first_network, prepare, use_threads
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from common.jobs.context import JobContext
+    from common.tracking.follow import Followed
     from common.training.loop import Fitted
     from common.training.setup import Setup
 
@@ -39,18 +42,36 @@ def run_train(context: JobContext) -> str:
     Raises:
         DomainError: It cannot be done; the message says what to do.
     """
+    with follow(context) as followed:
+        return _train(context, followed)
+
+
+def _train(context: JobContext, followed: Followed) -> str:
     threads = torch.get_num_threads()
     device = training_device(context.settings.device)
     setup = prepare(context, device)
-    device_count = torch.cuda.device_count() if device.type == "cuda" else 1
-    if device_count > 1:
+    _describe(context, setup, followed)
+    device_count = _device_count(device)
+    if device_count * machine_count() > 1:
         fitted = launch.fit_together(context, device_count)
     else:
         use_threads(context.settings.train_threads if device.type == "cpu" else 1)
         fitted = fit(context, setup, device)
     # As evaluations run: so that they give the same numbers, to the last digit.
     torch.set_num_threads(threads)
-    return _publish(context, setup, fitted, device)
+    return _publish(context, setup, fitted, device, followed)
+
+
+def lend(context: JobContext) -> None:
+    """Lend this machine's devices to a TRAIN job whose worker is on another machine."""
+    device = training_device(context.settings.device)
+    # So that images are decoded by one process here, too, not by each.
+    prepare(context, device)
+    launch.lend(context, _device_count(device))
+
+
+def _device_count(device: torch.device) -> int:
+    return torch.cuda.device_count() if device.type == "cuda" else 1
 
 
 def fit(context: JobContext, setup: Setup, device: torch.device) -> Fitted:
@@ -70,7 +91,26 @@ def training_device(setting: str) -> torch.device:
     return torch.device("cuda", 0)
 
 
-def _publish(context: JobContext, setup: Setup, fitted: Fitted, device: torch.device) -> str:
+def _describe(context: JobContext, setup: Setup, followed: Followed) -> None:
+    """Tell the tracking server what is trained."""
+    training = setup.training
+    counts = {"train": len(training.train), "val": len(training.val), "test": len(setup.test)}
+    followed.describe(
+        {
+            **describe.fields(training.config),
+            **{f"{subset}_image_count": str(count) for subset, count in counts.items()},
+            "class_count": str(training.class_count),
+            "architecture": setup.entry.name,
+            "resize": training.preprocessing.resize,
+        },
+        describe.tags_of_training(context.job, setup.dataset.name, setup.entry.name),
+    )
+    followed.split(setup.pipeline.name)
+
+
+def _publish(
+    context: JobContext, setup: Setup, fitted: Fitted, device: torch.device, followed: Followed
+) -> str:
     """Calibrate, measure and store the model; `model.json`, which makes it exist, goes last."""
     training = setup.training
     network = setup.entry.build(training.class_count)
@@ -114,6 +154,9 @@ def _publish(context: JobContext, setup: Setup, fitted: Fitted, device: torch.de
     context.check_cancelled()
     context.check_claim()
     resources.models(context.bucket).create(name, model)
+    if setup.test:
+        followed.evaluated(model.evaluation)
+    followed.model(model, path)
     return name
 
 

@@ -69,6 +69,8 @@ def test_training_learns_and_is_measured_on_images_held_out(client, trained):
     assert model.preprocessing.resize == "letterbox"
 
 
+# What all tasks have in common is shown by classification in the default suite.
+@pytest.mark.slow
 def test_evaluating_twice_gives_equal_numbers(client, trained):
     lifecycle.check_evaluations_repeat(client, trained[0])
 
@@ -121,6 +123,8 @@ def test_an_answer_is_drawn_on_request(client, trained):
     assert response.predictions[0].overlay_png.startswith(b"\x89PNG")
 
 
+# What all tasks have in common is shown by classification in the default suite.
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_though_the_worker_is_killed(
     client, pipeline, trained, stack
 ):

@@ -59,6 +59,8 @@ def test_boxes_and_masks_are_measured(client, trained):
         assert metrics.ap <= metrics.ap50
 
 
+# What all tasks have in common is shown by classification in the default suite.
+@pytest.mark.slow
 def test_evaluating_twice_gives_equal_numbers(client, trained):
     lifecycle.check_evaluations_repeat(client, trained[0])
 
@@ -93,6 +95,8 @@ def test_masks_are_of_the_size_of_the_image_and_within_their_boxes(client, train
             assert rows.max() + 1 <= one.box.ymax + slack
 
 
+# What all tasks have in common is shown by classification in the default suite.
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_though_the_worker_is_killed(
     client, pipeline, trained, stack
 ):

@@ -64,6 +64,8 @@ def test_training_learns_and_is_measured_on_images_held_out(client, trained):
     assert 0 < found.confidence_intervals["mean_iou"].low <= found.mean_iou
 
 
+# What all tasks have in common is shown by classification in the default suite.
+@pytest.mark.slow
 def test_evaluating_twice_gives_equal_numbers(client, trained):
     lifecycle.check_evaluations_repeat(client, trained[0])
 
@@ -147,6 +149,8 @@ def test_a_large_image_is_seen_in_tiles(client, trained):
     assert right[True] > right[False]
 
 
+# What all tasks have in common is shown by classification in the default suite.
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_though_the_worker_is_killed(
     client, pipeline, trained, stack
 ):

@@ -6,11 +6,13 @@ import socket
 
 import grpc
 import pytest
+import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.app import Gateway
 from gateway.settings import GatewaySettings
 from nocode.vision.v1 import dataset_pb2_grpc, job_pb2_grpc, prediction_pb2_grpc
+from tests.gateway.callers import TOKENS, entry
 from tests.gateway.remote import OPTIONS, Remote
 
 
@@ -26,8 +28,8 @@ async def start_remote():
     """Start a service, to be put behind a gateway."""
     remotes = []
 
-    async def start():
-        remotes.append(await Remote().start())
+    async def start(credentials=None):
+        remotes.append(await Remote().start(credentials=credentials))
         return remotes[-1]
 
     yield start
@@ -84,6 +86,27 @@ async def until_health(channel, service, status, within_s=20):
             if answer.status == status:
                 watch.cancel()
                 return
+
+
+@pytest.fixture
+def tokens_file(tmp_path):
+    path = tmp_path / "tokens.yaml"
+    entries = [entry(name, name, roles) for name, roles in TOKENS.items()]
+    path.write_text(yaml.safe_dump({"tokens": entries}))
+    return path
+
+
+@pytest.fixture
+async def guarded(start_gateway, remote, tokens_file):
+    """A channel to a gateway that asks for tokens, in front of `remote` for two services."""
+    return await start_gateway(
+        settings={"tokens_file": tokens_file}, classification=remote, segmentation=remote
+    )
+
+
+@pytest.fixture
+def guarded_jobs(guarded):
+    return job_pb2_grpc.JobServiceStub(guarded)
 
 
 @pytest.fixture

@@ -59,6 +59,8 @@ class Remote(
         """What lists return: messages, in the backend's order."""
         self.largest_page = 1000
         self.calls = 0
+        self.parent = ""
+        """Of the last list."""
         self.metadata = {}
         self.time_remaining = None
         self.written = 0
@@ -69,7 +71,7 @@ class Remote(
         self.uploads = []
         """Bytes of each upload that ended as it should."""
 
-    async def start(self, port=0):
+    async def start(self, port=0, credentials=None):
         """Listen, on the same port as before if it was started before."""
         self._server = grpc.aio.server(options=OPTIONS)
         dataset_pb2_grpc.add_DatasetServiceServicer_to_server(self, self._server)
@@ -79,7 +81,12 @@ class Remote(
         prediction_pb2_grpc.add_PredictionServiceServicer_to_server(self, self._server)
         self.health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{port or self.port}")
+        address = f"127.0.0.1:{port or self.port}"
+        self.port = (
+            self._server.add_secure_port(address, credentials)
+            if credentials
+            else self._server.add_insecure_port(address)
+        )
         await self._server.start()
         return self
 
@@ -185,6 +192,7 @@ class Remote(
     def _page(self, request, context, response_type):
         """A token is the name of the last item of the page before, as with keys of a bucket."""
         self._see(context)
+        self.parent = request.parent
         rest = self.resources
         if request.page_token:
             order = [_key(resource) for resource in rest]

@@ -118,7 +118,7 @@ def router():
     ],
 )
 def test_the_task_decides(router, name, field, backend):
-    assert router.backend(name, field=field).name == backend
+    assert router.backend(router.task(name, field=field)).name == backend
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_the_task_decides(router, name, field, backend):
 )
 def test_a_name_without_a_task_that_exists_is_refused(router, name, field, reason):
     with pytest.raises(InvalidInput) as raised:
-        router.backend(name, field=field)
+        router.task(name, field=field)
 
     assert raised.value.reason is reason
     assert raised.value.field == field
@@ -151,13 +151,13 @@ def test_a_name_without_a_task_that_exists_is_refused(router, name, field, reaso
 def test_what_only_begins_as_all_tasks_is_refused(router, name):
     """By the lists, too, which take `tasks/-`."""
     with pytest.raises(InvalidInput, match="or tasks/-, where") as raised:
-        router.backend(name, field="parent", wildcard=True)
+        router.task(name, field="parent", wildcard=True)
 
     assert raised.value.reason is Reason.NAME_INVALID
 
 
 def test_a_backend_that_is_not_set_up_is_named(router):
     with pytest.raises(BackendUnavailable, match="detection, which is not set up") as raised:
-        router.backend("tasks/detection/models/m", field="name")
+        router.backend(router.task("tasks/detection/models/m", field="name"))
 
     assert raised.value.details == {"backend": "detection"}

@@ -32,6 +32,7 @@ from nocode.vision.v1 import job_pb2 as pb
 
 if TYPE_CHECKING:
     from common.jobs.context import JobContext
+    from common.jobs.launchers import Launcher
 
 
 class CountingTask(Task):
@@ -166,12 +167,21 @@ def commit_then_wait(context: JobContext, _: str) -> None:
         time.sleep(0.05)
 
 
+def launcher(settings: ServiceSettings) -> Launcher:
+    """What starts workers as the settings say."""
+    if settings.launcher == "local":
+        return LocalLauncher((sys.executable, "-m", "tests.common.jobs.workload"), settings)
+    from common.jobs.launchers.kubernetes import KubernetesLauncher
+
+    return KubernetesLauncher(settings, [CountingTask.name])
+
+
 def dispatch() -> None:
     """Be a service as far as it runs jobs, until killed."""
     settings = load(ServiceSettings)
     dispatcher = Dispatcher(
         Jobs(Bucket(settings), queue_size=settings.job_queue_size),
-        LocalLauncher((sys.executable, "-m", "tests.common.jobs.workload"), settings),
+        launcher(settings),
         tasks=[CountingTask.name],
         slots=[Slot()],
         lease_s=settings.job_lease_s,

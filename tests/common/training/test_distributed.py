@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -72,8 +73,8 @@ def test_two_processes_agree_on_parts_before_they_train(tmp_path):
 @pytest.mark.parametrize(
     ("limit", "images"),
     [
-        pytest.param(1000, 20, id="equal shares"),
-        pytest.param(1000, 3, id="of three images, one process has one"),
+        pytest.param(1000, 20, id="equal shares", marks=pytest.mark.slow),
+        pytest.param(1000, 3, id="of three images, one process has one", marks=pytest.mark.slow),
         pytest.param(2, 9, id="shares of three and two images in two parts"),
         pytest.param(1, 3, id="of three images in two parts, one process has one"),
     ],
@@ -85,6 +86,15 @@ def test_processes_that_normalize_together_do_not_wait_for_each_other_in_vain(
     first, second = train_together(tmp_path, limit=limit, images=images, network="normalized")
 
     assert first["digest"] == second["digest"]
+
+
+def test_a_process_without_torchrun_ends(tmp_path):
+    """As one does whose torchrun was killed before it could look for it."""
+    command = [sys.executable, "-m", "tests.common.training.together", str(tmp_path)]
+    ended = subprocess.run(command, timeout=120, check=False)
+
+    assert ended.returncode == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_process_needs_an_image():
@@ -194,3 +204,28 @@ def test_a_cancelled_job_leaves_no_process(world, dataset, monkeypatch):
     while any(p.is_running() and "torch" in " ".join(p.cmdline()) for p in trainers):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_training_is_shared_by_two_machines(world, dataset, monkeypatch, tmp_path):
+    """As two pods of a cluster would: the worker on one, and one that follows on the other."""
+    context = world.training(world.pipeline(dataset, epoch_count=2))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    first = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    for name, value in {"NNODES": 2, "RDZV_CONF": "timeout=300", **first}.items():
+        monkeypatch.setenv(f"PET_{name}", str(value))
+    settings = launch._environment(context.settings) | {"NOCODE_WORK_DIR": str(tmp_path)}
+    claim = [f"--owner={context.job.owner}", f"--attempt={context.job.attempt}"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "services.classification", "work", context.job.name, *claim],
+        env=os.environ | settings | {"PET_NODE_RANK": "1"},
+    ) as follower:
+        monkeypatch.setenv("PET_NODE_RANK", "0")
+        fitted = launch.fit_together(context, 1)
+
+        assert follower.wait(60) == 0
+
+    assert [entry.epoch for entry in context.job.history] == [1, 2]
+    assert all(torch.isfinite(tensor).all() for tensor in fitted.weights.values())
