@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help bench-predict bench-evaluate bench-train-detection demo demo-detection demo-segmentation run setup protos check fix test test-slow lock bench-gateway bench-import bench-train clean
+.PHONY: help bench-predict bench-evaluate bench-train-detection demo demo-detection demo-segmentation run monitor docs images tools setup protos check fix test test-slow lock bench-gateway bench-import bench-train clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 PROTOS := $(wildcard protos/nocode/vision/v1/*.proto)
 INSTALLED := $(VENV)/.installed
 GENERATED := build/protos/.generated
+TOOLS := build/tools
 # Two OpenMP threads on a shared machine stall at random; one is steady.
 export OMP_NUM_THREADS ?= 1
 # Parallel by process instead.
@@ -65,14 +66,32 @@ fix: setup  ## Repair what `check` complains about, as far as a program can.
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format --write protos
 
-test: setup  ## Run the tests.
+test: setup tools  ## Run the tests.
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
 
-test-slow: setup  ## Run the tests that train for minutes.
+test-slow: setup tools  ## Run the tests that train for minutes.
 	$(BIN)/pytest -m slow
 
-run: setup  ## Run the whole system on this machine until Ctrl-C.
-	$(BIN)/python -m deploy.local
+tools: $(TOOLS)/prometheus  ## Fetch Prometheus, for tests and `make monitor`, if it is not there.
+
+# Of Debian's package, unless it is installed: nothing else is published where every machine gets it.
+$(TOOLS)/prometheus:
+	mkdir -p $(TOOLS)
+	deploy/monitoring/fetch.sh $(TOOLS)
+
+run: setup  ## Run the whole system on this machine until Ctrl-C; with MLFLOW=1, MLflow too.
+	$(BIN)/python -m deploy.local $(if $(MLFLOW),--mlflow)
+
+monitor: setup tools  ## Run Prometheus beside `make run`.
+	$(BIN)/python -m deploy.monitoring
+
+docs: setup  ## Write the documents that are made from the code.
+	$(BIN)/python -m docs.api
+	$(BIN)/python -m docs.weights
+	$(BIN)/python -m docs.code
+
+images:  ## Build the container images; needs Docker with buildx.
+	REVISION=$$(git rev-parse HEAD) docker buildx bake --file deploy/docker/bake.hcl
 
 bench-gateway: setup  ## Measure what the gateway adds to a call, beside nginx.
 	$(BIN)/python -m benchmarks.gateway

@@ -1,11 +1,13 @@
 """`make run`: the whole system on this machine, until Ctrl-C.
 
 Uses the S3 server of the NOCODE_S3_* variables if NOCODE_S3_ENDPOINT is set, else one of its own.
-Other NOCODE_* variables are passed on to the services and the gateway.
+Other NOCODE_* variables are passed on to the services and the gateway. With `--mlflow` there is
+an MLflow server, too, which is told of trainings and evaluations.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
@@ -27,10 +29,14 @@ class RunSettings(ServerSettings):
 
     run_dir: Path = Field(REPOSITORY / ".run", description="Where data and logs are kept.")
     port: int = Field(50050, ge=0, le=65535, description="Port of the gateway; 0 means any.")
+    mlflow_port: int = Field(5000, ge=0, le=65535, description="Port of MLflow; 0 means any.")
 
 
 def main() -> int:
     """Start everything, say how to call it, and wait."""
+    parser = argparse.ArgumentParser(description="The whole system on this machine.")
+    parser.add_argument("--mlflow", action="store_true", help="start an MLflow server, too")
+    options = parser.parse_args()
     settings = load(RunSettings)
     storage = load(StorageSettings) if "NOCODE_S3_ENDPOINT" in os.environ else None
     # `kill` ends it like Ctrl-C does.
@@ -42,6 +48,7 @@ def main() -> int:
             storage=storage,
             gateway_port=settings.port,
             gateway_metrics_port=settings.metrics_port,
+            mlflow_port=settings.mlflow_port if options.mlflow else None,
         ) as stack:
             _say(_directions(stack, settings.run_dir))
             while True:
@@ -87,10 +94,11 @@ def _directions(stack: LocalStack, run_dir: Path) -> str:
     has_grpcurl = Path(sys.executable).with_name("grpcurl").exists()
     calls = grpcurl_calls(stack.address) if has_grpcurl else buf_calls(stack.address)
     commands = "\n".join(f"  {call}" for call in calls)
+    mlflow = f"\n  {'MLflow':24} {stack.mlflow_url}" if stack.mlflow_url else ""
     return f"""
   {"gateway":24} {stack.address}, {stack.metrics_url_of("gateway")}
 {services}
-  {"S3 server":24} {stack.storage.s3_endpoint}, bucket {stack.storage.s3_bucket}
+  {"S3 server":24} {stack.storage.s3_endpoint}, bucket {stack.storage.s3_bucket}{mlflow}
   {"data and logs":24} {run_dir}
 
 Try:

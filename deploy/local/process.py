@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-# Run by a bare Python in the child: asks the kernel to kill it when its parent dies, then becomes
+# Run by a bare Python in the child: asks the kernel to end it when its parent dies, then becomes
 # the command. The second line covers a parent that died before the request was made. Code that runs
 # between fork and exec in this process instead could deadlock, as this process may have threads.
 _DIE_WITH_PARENT = """
 import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
+ctypes.CDLL(None).prctl(1, int(sys.argv[2]))  # PR_SET_PDEATHSIG
 os.getppid() == int(sys.argv[1]) or sys.exit(1)
-os.execvp(sys.argv[2], sys.argv[2:])
+os.execvp(sys.argv[3], sys.argv[3:])
 """
 
 
@@ -41,6 +41,8 @@ class Process:
         command: Program and arguments.
         log: File that its output is added to.
         env: Environment variables besides those of this process; one that is None is left out.
+        death_signal: What it gets when this process dies. One that has children of its own, which
+            it ends when it is asked to end, needs SIGTERM.
     """
 
     def __init__(
@@ -50,12 +52,13 @@ class Process:
         *,
         log: Path,
         env: Mapping[str, str | None] | None = None,
+        death_signal: signal.Signals = signal.SIGKILL,
     ) -> None:
         self.name = name
         self.log = log
         if sys.platform == "linux":
-            shim = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
-            command = [*shim, *command]
+            shim = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT]
+            command = [*shim, str(os.getpid()), str(int(death_signal)), *command]
         variables = {**os.environ, **(env or {})}
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
@@ -104,9 +107,9 @@ class Process:
                 self.kill()
 
     def kill(self) -> None:
-        """End it at once, as a crash would (SIGKILL)."""
+        """End it at once, as a crash would (SIGKILL), with what is left of its process group."""
         if self.exit_status is None:
-            self._child.send_signal(signal.SIGKILL)
+            os.killpg(self._child.pid, signal.SIGKILL)
             self._child.wait()
 
 

@@ -1,14 +1,19 @@
-"""The whole system on this machine, as the real processes: S3 server, task services, gateway."""
+"""The whole system on this machine, as the real processes.
+
+S3 server, MLflow if wanted, task services, gateway.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from common.settings import StorageSettings
 from deploy.local.embedded_s3 import EmbeddedS3
+from deploy.local.mlflow import LocalMlflow
 from deploy.local.process import Process, wait_until_ready
 
 if TYPE_CHECKING:
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 S3 = "s3"
+MLFLOW = "mlflow"
 GATEWAY = "gateway"
 SERVICES = ("classification", "detection", "segmentation")
 
@@ -27,7 +33,7 @@ _READY_S = 120.0
 class LocalStack:
     """A context manager that starts everything, and ends it in order.
 
-    Its parts are `s3`, the task services and `gateway`.
+    Its parts are `s3`, `mlflow`, the task services and `gateway`.
 
     Args:
         directory: Where data, logs and scratch files are kept. Started again on the same
@@ -36,6 +42,8 @@ class LocalStack:
         gateway_port: 0 means any free one.
         gateway_metrics_port: The same for its metrics.
         services: Which of `SERVICES` to start.
+        mlflow_port: Port of an MLflow server that jobs are tracked by; 0 means any free one. None
+            for no such server.
         env: Environment variables of single parts, by part, e.g.
             `{"classification": {"NOCODE_JOB_SLOTS": "2"}}`.
     """
@@ -48,11 +56,15 @@ class LocalStack:
         gateway_port: int = 0,
         gateway_metrics_port: int = 0,
         services: Sequence[str] = SERVICES,
+        mlflow_port: int | None = None,
         env: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self._directory = directory
         self._storage = storage
         self._s3: EmbeddedS3 | None = None
+        self._mlflow = (
+            None if mlflow_port is None else LocalMlflow(directory / MLFLOW, port=mlflow_port)
+        )
         self._services = tuple(services)
         self._env = env or {}
         self._processes: dict[str, Process] = {}
@@ -94,6 +106,11 @@ class LocalStack:
         """Return where Prometheus finds the gateway or a service."""
         return f"http://{_LOOPBACK}:{self._ports[part]['metrics_port']}/metrics"
 
+    @property
+    def mlflow_url(self) -> str | None:
+        """Where MLflow is, for programs and browsers; None if there is none."""
+        return self._mlflow.url if self._mlflow else None
+
     def pid(self, part: str) -> int:
         """Return the id of a part's process."""
         return self._process(part).pid
@@ -112,6 +129,8 @@ class LocalStack:
             self._s3 = EmbeddedS3(self._directory / S3)
             self._s3.start()
             self._storage = self._s3.settings
+        if self._mlflow:
+            self._mlflow.start()
         for service in self._services:
             self._launch(service)
         for service in self._services:
@@ -123,6 +142,8 @@ class LocalStack:
         """Raise `ProcessFailed` if a part has ended by itself."""
         if self._s3:
             self._s3.process.check()
+        if self._mlflow:
+            self._mlflow.process.check()
         for process in self._processes.values():
             process.check()
 
@@ -130,6 +151,8 @@ class LocalStack:
         """End a part as a crash would."""
         if part == S3 and self._s3:
             self._s3.kill()
+        elif part == MLFLOW and self._mlflow:
+            self._mlflow.kill()
         else:
             self._process(part).kill()
 
@@ -138,6 +161,10 @@ class LocalStack:
         if part == S3 and self._s3:
             self._s3.kill()
             self._s3.start()
+            return
+        if part == MLFLOW and self._mlflow:
+            self._mlflow.kill()
+            self._mlflow.start()
             return
         self._process(part).stop()
         self._launch(part)
@@ -148,6 +175,8 @@ class LocalStack:
         for part in (GATEWAY, *self._services):
             if part in self._processes:
                 self._processes.pop(part).stop()
+        if self._mlflow:
+            self._mlflow.stop()
         if self._s3:
             self._s3.close()
             self._s3 = None
@@ -156,6 +185,8 @@ class LocalStack:
     def _process(self, part: str) -> Process:
         if part == S3 and self._s3:
             return self._s3.process
+        if part == MLFLOW and self._mlflow:
+            return self._mlflow.process
         return self._processes[part]
 
     def _launch(self, part: str) -> None:
@@ -193,6 +224,19 @@ class LocalStack:
             "NOCODE_S3_BUCKET": self.storage.s3_bucket,
             "NOCODE_S3_REGION": self.storage.s3_region,
             "NOCODE_WORK_DIR": str(self._directory / "work" / part),
+            **self._tracking(),
+        }
+
+    def _tracking(self) -> dict[str, str]:
+        """Return how MLflow is reached; one that we did not start is in our own environment."""
+        if self.mlflow_url is None:
+            return {}
+        # A machine that downloads through a proxy still has its own servers.
+        direct = ",".join(filter(None, (os.environ.get("no_proxy"), _LOOPBACK)))
+        return {
+            "NOCODE_MLFLOW_TRACKING_URI": self.mlflow_url,
+            "NOCODE_MLFLOW_UI_URL": self.mlflow_url,
+            "no_proxy": direct,
         }
 
     def _ready_file(self, part: str) -> Path:
