@@ -10,8 +10,8 @@ GENERATED := build/protos/.generated
 TOOLS := build/tools
 # Two OpenMP threads on a shared machine stall at random; one is steady.
 export OMP_NUM_THREADS ?= 1
-# Parallel by process instead.
-TEST_PROCESSES ?= 2
+# Parallel by process instead; one more than there are cores, since many tests wait.
+TEST_PROCESSES ?= 3
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -67,7 +67,7 @@ fix: setup  ## Repair what `check` complains about, as far as a program can.
 	$(BIN)/buf format --write protos
 
 test: setup tools  ## Run the tests.
-	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-slow: setup tools  ## Run the tests that train for minutes.
 	$(BIN)/pytest -m slow

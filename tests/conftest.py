@@ -22,6 +22,20 @@ if TYPE_CHECKING:
 os.environ["no_proxy"] = ",".join(filter(None, (os.environ.get("no_proxy"), "127.0.0.1,localhost")))
 
 
+# Modules, and folders of some, that take a minute or more, the longest first. They begin before all
+# others: at the end, one process would work alone.
+_LONG = ("test_readme.py", "e2e", "test_distributed.py", "test_stack.py", "test_cli.py", "jobs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long modules first; `--no-loadscope-reorder` hands modules out in this order."""
+
+    def place(item: pytest.Item) -> int:
+        return next((at for at, name in enumerate(_LONG) if name in item.path.parts), len(_LONG))
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def s3() -> Iterator[EmbeddedS3]:
     """A real S3 server; each test process has its own."""

@@ -147,8 +147,8 @@ class TestWatching:
 
     def test_a_version_that_is_gone_is_listed_anew(self, kube, running, launcher, job):
         before = self.lists(kube)
-        kube.api.cut_watches()
         kube.api.compact()
+        kube.api.cut_watches()
         running()
 
         assert ended(launcher, job).code == 5
