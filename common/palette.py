@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import ImageColor
 
-from common.metrics import figures
-
 if TYPE_CHECKING:
     from typing import Any
 
@@ -23,9 +21,14 @@ if TYPE_CHECKING:
 Colour = tuple[int, int, int]
 """Red, green and blue, each in [0, 255]."""
 
-# Those of our plots, then P. Tol's "muted" scheme and yellow: https://personal.sron.nl/~pault/
+# Told apart by people with any colour vision, and in grey: Okabe, Ito, "Color Universal Design",
+# 2008, https://jfly.uni-koeln.de/color/
+SERIES = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
+"""The colours of lines and bars in plots: blue, orange, green, vermilion, pink and sky."""
+
+# Those of plots, then P. Tol's "muted" scheme and yellow: https://personal.sron.nl/~pault/
 _FIRST = (
-    *figures.SERIES, "#F0E442", "#882255", "#44AA99", "#332288", "#999933", "#AA4499", "#117733",
+    *SERIES, "#F0E442", "#882255", "#44AA99", "#332288", "#999933", "#AA4499", "#117733",
     "#DDCC77", "#CC6677",
 )  # fmt: skip
 

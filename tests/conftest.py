@@ -7,6 +7,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from common.storage.bucket import Bucket
 from deploy.local.embedded_s3 import EmbeddedS3
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
     from common.settings import StorageSettings
 
+
+# On a busy machine any example may take long; tests with a limit of time of their own say so.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 # A machine that downloads through a proxy still has its own servers: neither gRPC nor urllib knows.
 os.environ["no_proxy"] = ",".join(filter(None, (os.environ.get("no_proxy"), "127.0.0.1,localhost")))

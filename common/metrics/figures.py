@@ -19,6 +19,8 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
+from common.palette import SERIES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -28,10 +30,8 @@ DPI = 110
 MAX_SIDE_IN = 30.0
 """3,300 pixels: more than a screen shows and less than a viewer refuses."""
 
-# Told apart by people with any colour vision, and in grey: Okabe, Ito, "Color Universal Design",
-# 2008, https://jfly.uni-koeln.de/color/
-BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
-SERIES = (BLUE, ORANGE, GREEN, VERMILION, "#CC79A7", "#56B4E9")
+BLUE, ORANGE, GREEN, VERMILION = SERIES[:4]
+GREY = "#7F7F7F"
 
 _BASE_FAMILY = "DejaVu Sans"  # comes with matplotlib: Latin, Greek, Cyrillic, Arabic, Hebrew, …
 # Used where the machine has them, for what the first lacks.

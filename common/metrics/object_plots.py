@@ -11,6 +11,7 @@ import numpy as np
 
 from common.metrics import figures, plots
 from common.metrics.coco import IOU_T, RECALL_R, mean_where_true
+from common.palette import SERIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +65,7 @@ def precision_recall(
     ap50 = mean_where_true(counts.ap_TC[0])
     left.plot(RECALL_R, mean_R, color="black", linewidth=2.4, label=f"mean of all  {ap50:.3f}")
     figures.title(left, "Precision and recall", _which(support, "At IoU 0.50; with AP50"))
-    for iou, colour in zip(_SHOWN_IOUS, figures.SERIES, strict=False):
+    for iou, colour in zip(_SHOWN_IOUS, SERIES, strict=False):
         row = int(np.abs(IOU_T - iou).argmin())
         right.plot(
             RECALL_R,
@@ -149,7 +150,7 @@ def _which(support: Sequence[int], below: str) -> str:
 
 def _look(place: int) -> tuple[str, str]:
     """Return colour and line style of a class's curve."""
-    return figures.SERIES[place % len(figures.SERIES)], _STYLES[place // len(figures.SERIES)]
+    return SERIES[place % len(SERIES)], _STYLES[place // len(SERIES)]
 
 
 def _square(axes: Axes, below: str) -> None:

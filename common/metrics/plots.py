@@ -19,7 +19,8 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from common.metrics import figures
-from common.metrics.figures import BLUE, GREEN, GREY, ORANGE, SERIES, VERMILION
+from common.metrics.figures import BLUE, GREEN, GREY, ORANGE, VERMILION
+from common.palette import SERIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

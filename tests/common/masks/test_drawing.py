@@ -35,7 +35,7 @@ def test_an_outline_is_on_both_sides_of_a_border():
     assert outlines(labels, 2).all(axis=0).tolist() == [False, True, True, True, True, False]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     labels=hnp.arrays(np.int16, st.tuples(st.integers(1, 9), st.integers(1, 9)),
                       elements=st.integers(-1, 2)),
@@ -114,7 +114,7 @@ def test_a_mask_without_a_pixel_changes_nothing(encode):
         assert (draw_masks(blank(20, 30), [(encode(mask), RED)]) == GREY).all()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     mask=hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)),
                     elements=st.integers(0, 1)),
@@ -242,7 +242,7 @@ def test_any_number_of_classes_fits(count):
     assert sum(colour_of(index) in seen for index in range(count)) == most
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     labels=hnp.arrays(st.sampled_from([np.int16, np.int64]),
                       st.tuples(st.integers(1, 50), st.integers(1, 50)),

@@ -30,7 +30,7 @@ def measure(labels, probabilities, resample_count=20, **options):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases())
 def test_metrics_equal_scikit_learn(case):
     """To the last digit, whatever is absent."""
@@ -61,7 +61,7 @@ def test_metrics_equal_scikit_learn(case):
     assert rows == sk.confusion_matrix(labels, predicted, labels=range(class_count)).tolist()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(cases())
 def test_top_k_equals_scikit_learn(case):
     """Where no two classes are equally likely; ties are settled in tests of their own."""
@@ -82,7 +82,7 @@ def test_top_k_equals_scikit_learn(case):
             assert accuracy == sk.accuracy_score(labels, probabilities.argmax(axis=1))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases())
 def test_calibration_error_equals_the_definition(case):
     """Bins (0, 1/15], (1/15, 2/15] … as in the paper, one image at a time."""

@@ -25,7 +25,7 @@ def numbers(truths, found, class_count, *, max_detections=100, masks=None):
     return [getattr(metrics, name) for name in TWELVE]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1), ties=st.booleans())
 def test_the_twelve_numbers_equal_pycocotools(seed, ties):
     """Crowds, empty images, a class without truth, equal scores and overlaps."""

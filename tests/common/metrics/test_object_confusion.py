@@ -79,7 +79,7 @@ def test_mistakes_are_counted_for_each_image():
     assert confused_N.tolist() == [1, 0, 0]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1), ties=st.booleans(), threshold=st.floats(0, 1))
 def test_every_object_is_counted_once(seed, ties, threshold):
     """Rows add up to the true objects, columns to the detections that count."""

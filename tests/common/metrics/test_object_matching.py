@@ -27,7 +27,7 @@ def expected(evaluation, shape):
     return found_DT, considered_D
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32 - 1),
     ties=st.booleans(),

@@ -77,7 +77,7 @@ def rectangles(draw_one, width, height, least=1):
 class TestPlacement:
     """The one change of geometry that there is."""
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(
         source=rectangles(64, 48, least=8),
         target=rectangles(80, 80, least=8),
@@ -111,7 +111,6 @@ class TestPlacement:
             smear = 1 + (max(1, scale_x) * height + max(1, scale_y) * width) / 2
             assert seen < LEAST_VISIBLE * whole + smear or min(width, height) <= LEAST_SIDE_PX
 
-    @settings(deadline=None)
     @given(boxes=st.lists(rectangles(32, 20, least=2), max_size=5), top=st.integers(0, 12))
     def test_a_mirrored_image_is_exact(self, boxes, top):
         """Without another size, every pixel and every corner is where it should be."""
@@ -202,7 +201,6 @@ class TestPlace:
 
         assert (placement.source, placement.target) == expected
 
-    @settings(deadline=None)
     @given(
         part=rectangles(60, 60),
         room=rectangles(60, 60),
@@ -218,7 +216,6 @@ class TestPlace:
             assert outer[0] <= inner[0] < inner[2] <= outer[2]
             assert outer[1] <= inner[1] < inner[3] <= outer[3]
 
-    @settings(deadline=None)
     @given(
         zooms=st.tuples(st.floats(0.25, 2), st.floats(0.25, 2)),
         where=st.tuples(st.floats(0, 1), st.floats(0, 1)),
@@ -238,7 +235,6 @@ class TestPlace:
 class TestCropOnObjects:
     """The crop that SSD was trained with."""
 
-    @settings(deadline=None)
     @given(
         boxes=st.lists(rectangles(100, 60, least=4), max_size=5),
         seed=st.integers(0, 10_000),
@@ -279,7 +275,6 @@ class TestCropOnObjects:
 class TestContentSize:
     """What is image in a letterbox, and what is grey."""
 
-    @settings(deadline=None)
     @given(width=st.integers(1, 200), height=st.integers(1, 200))
     def test_of_a_letterbox(self, width, height):
         """Just what was put in."""
@@ -309,7 +304,7 @@ class TestDraw:
     """A varied image in a room of a canvas."""
 
     @pytest.mark.parametrize("level", VARYING)
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(seed=st.integers(0, 10_000), room=rectangles(64, 64, least=16))
     def test_all_that_is_not_image_is_grey(self, level, seed, room):
         """The grey of the letterbox is never taken along, and none gets another colour."""
@@ -331,7 +326,7 @@ class TestDraw:
         assert image_SS.sum() == (xmax - xmin) * (ymax - ymin)
 
     @pytest.mark.parametrize("level", VARYING)
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(seed=st.integers(0, 10_000), box=rectangles(96, 60, least=6))
     def test_an_object_lies_where_its_box_says(self, level, seed, box):
         """From the letterbox to the canvas, at every level."""

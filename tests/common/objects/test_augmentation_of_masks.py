@@ -50,7 +50,7 @@ def truth(masks_HW):
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     source=rectangles(SIDE, SIDE, least=8),
     target=rectangles(SIDE, SIDE, least=8),

@@ -134,7 +134,7 @@ def test_in_a_crowd_small_boxes_have_no_label():
     assert (plain[3, 2:6] == GREY).all()  # the lines do not fill them
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     width=st.integers(1, 300),
     height=st.integers(1, 300),

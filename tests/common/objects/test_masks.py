@@ -36,7 +36,7 @@ class TestPaste:
 
     @pytest.mark.parametrize(("width", "height"), [(37, 53), (400, 100), (1, 1), (101, 7)])
     @given(data=st.data())
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     def test_a_mask_that_is_certain_fills_its_box_to_the_pixel(self, width, height, data):
         """But for its corners, half a cell in both directions, which are rounded off."""
         left, right = sorted(data.draw(st.tuples(*[st.integers(0, width)] * 2)))

@@ -97,7 +97,7 @@ class TestBoxesAndPixels:
 
     @pytest.mark.parametrize("level", LEVELS)
     @pytest.mark.parametrize("architecture", [SINGLE, SMALL, LARGE])
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(red=boxes(height=70), blue=boxes(width=50), seed=st.integers(0, 10_000))
     def test_a_box_is_full_of_its_object(self, level, architecture, red, blue, seed):
         """Of an image alone, of a mosaic, or of a mixture; no image hides another's objects."""
@@ -137,7 +137,7 @@ class TestBoxesAndPixels:
 
     @pytest.mark.parametrize("level", LEVELS)
     @pytest.mark.parametrize("architecture", [SINGLE, SMALL, LARGE])
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(red=boxes(), blue=boxes(), seed=st.integers(0, 10_000))
     def test_every_box_can_be_trained_on(self, level, architecture, red, blue, seed):
         """Inside of the image, with an area, numbers of the right kind."""

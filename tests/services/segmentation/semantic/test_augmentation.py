@@ -59,7 +59,7 @@ def seen_labels(image_3SS):
     return np.where(grey_SS, VOID, np.where(mixed_SS, VOID - 1, labels_SS))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     width=st.integers(20, SIDE),
     height=st.integers(20, SIDE),

@@ -120,7 +120,7 @@ class TestPixelLoss:
         generator = torch.Generator().manual_seed(0)
         return torch.randn(3, 2, side, side, generator=generator)
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     @given(st.integers(1, 2), st.booleans())
     def test_the_parts_of_a_split_batch_add_up(self, first, weighs):
         weights = torch.tensor([0.7, 2.0]) if weighs else None

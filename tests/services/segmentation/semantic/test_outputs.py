@@ -88,7 +88,7 @@ def near_outline(labels_HW, reach):
     return near_HW
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     width=st.integers(1, 90),
     height=st.integers(1, 90),

@@ -122,7 +122,7 @@ def assert_as_slowly(batch):
         assert all(abs(ours[anchor][1] - expected[anchor][1]) < 1e-4 for anchor in ours)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
     counts=st.lists(st.integers(0, 12), min_size=1, max_size=4),
