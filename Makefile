@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help bench-predict bench-evaluate bench-train-detection demo demo-detection demo-segmentation run monitor docs images tools setup protos check fix test test-slow lock bench-gateway bench-import bench-train clean
+.PHONY: help bench-predict bench-evaluate bench-train-detection demo demo-detection demo-segmentation run monitor docs images tools setup protos check fix test test-slow lock bench-gateway bench-import bench-parquet bench-train clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -98,6 +98,9 @@ bench-gateway: setup  ## Measure what the gateway adds to a call, beside nginx.
 
 bench-import: setup  ## Measure the memory and speed of importing 20,000 images.
 	$(BIN)/python -m benchmarks.import_memory
+
+bench-parquet: setup  ## Measure the memory and speed of importing 100,000 rows of parquet.
+	$(BIN)/python -m benchmarks.parquet
 
 bench-predict: setup  ## Measure prediction beside the same model called in one process.
 	$(BIN)/python -m benchmarks.predict

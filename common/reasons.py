@@ -52,6 +52,7 @@ class Reason(StrEnum):
     TOO_FEW_CLASSES = auto()
     NO_USABLE_IMAGE = auto()
     DISK_FULL = auto()
+    HUB_UNAVAILABLE = auto()
 
     # Pipelines and models.
     ARCHITECTURE_UNKNOWN = auto()

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
+
+    from common.data.exporting import DatasetExporter
     from common.data.findings import Report
     from common.data.formats import Format
     from common.data.images import ImageInfo
@@ -88,6 +91,29 @@ class Task(ABC):
         What is of a class without a new index is gone; None if nothing remains to be said of the
         image.
         """
+
+    def draw(
+        self,
+        picture_HW3: np.ndarray[Any, Any],
+        size: tuple[int, int],
+        annotation: Mapping[str, Any],
+        class_names: Sequence[str],
+    ) -> np.ndarray[Any, Any]:
+        """Return a picture of an image with its labels on it; a class of the whole image is not.
+
+        Args:
+            picture_HW3: uint8 (height, width, 3), of any size.
+            size: Width and height of the image itself, which the annotation is of.
+            annotation: Of the image, as `complete` made it.
+            class_names: By the indices in annotations.
+        """
+        del size, annotation, class_names
+        return picture_HW3
+
+    @property
+    @abstractmethod
+    def exporters(self) -> Sequence[DatasetExporter]:
+        """The formats that data sets can be written in, likeliest first."""
 
     @abstractmethod
     def learner(self) -> Learner:

@@ -29,6 +29,7 @@ _METHODS = {
     Role.VIEWER: (
         "DatasetService/GetDataset",
         "DatasetService/ListDatasets",
+        "DatasetService/ListFormats",
         "PipelineService/ListArchitectures",
         "PipelineService/GetPipeline",
         "PipelineService/ListPipelines",
@@ -48,6 +49,7 @@ _METHODS = {
     Role.TRAINER: (
         "DatasetService/UploadArchive",
         "DatasetService/ImportDataset",
+        "DatasetService/ExportDataset",
         "PipelineService/CreatePipeline",
         "PipelineService/Train",
         "ModelService/Evaluate",

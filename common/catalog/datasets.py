@@ -18,8 +18,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from common import names
-from common.catalog import requests, splitting, uses
-from common.data import formats, sources
+from common.catalog import formats, imports, requests, splitting, uses
+from common.data import exporting, sources
 from common.errors import AlreadyExists, Exhausted, InvalidInput, NotFound, WrongState
 from common.jobs import states
 from common.reasons import Reason
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from common.task import Task
 
 MAX_CHUNK_BYTES = MIB
-MAX_VOID_INDEX = 65_535
-"""The largest value of a pixel of 16 bits."""
 _SHOWN_USERS = 5
 # In `reserved`, before what tells one deletion from another.
 _DELETION = "deletion/"
@@ -142,29 +140,52 @@ class Datasets:
             # The same for a repeated request.
             else f"dataset-{job_name.id.rpartition('-')[2]}",
         )
-        spec = job_pb2.ImportSpec(
-            dataset=str(dataset),
-            source=request.source,
-            format=request.format,
-            display_name=request.display_name,
-        )
-        if request.HasField("void_index"):
-            _check_void_index(request.void_index, task)
-            spec.void_index = request.void_index
+        spec = imports.spec_of(request, task, dataset)
         # A repeated request is answered even if the upload is imported and gone by now.
         if self._jobs.find(job_name) is None:
-            requests.check_length(
-                request.display_name, requests.MAX_DISPLAY_NAME_LENGTH, field="display_name"
-            )
-            if request.format:
-                formats.by_name(task.formats, request.format)
+            imports.check(request, task)
             sources.check(request.source, self._bucket, self._settings)
-            self._reserve(dataset, job_name)
+            if not request.validate_only:
+                self._reserve(dataset, job_name)
+            elif self._datasets.exists(str(dataset)):
+                raise _taken(dataset, "exists already")
         try:
             return self._jobs.create(job_name, spec, request_id=request.request_id)
         except Exhausted:
-            self._bucket.delete(_reserved(dataset))
+            if not request.validate_only:
+                self._bucket.delete(_reserved(dataset))
             raise
+
+    def export(self, name: str, export_format: str, request_id: str) -> job_pb2.Job:
+        """Queue the writing of a data set in a format that other programs read.
+
+        Args:
+            name: Of the data set.
+            export_format: One of `Task.exporters`; empty means the first.
+            request_id: A retry with the same one returns the same job.
+
+        Raises:
+            InvalidInput: There is no such format for its task.
+            NotFound: There is none of that name.
+            Exhausted: The queue is full.
+        """
+        dataset = self._parse(name)
+        exporter = exporting.by_name(self._tasks[dataset.task].exporters, export_format)
+        job_name = self._jobs.name_for(job_pb2.Job.KIND_EXPORT, name, request_id)
+        if not (request_id and self._jobs.find(job_name)):
+            self._datasets.get(str(dataset))
+        spec = job_pb2.ExportSpec(dataset=name, format=exporter.name)
+        return self._jobs.create(job_name, spec, request_id=request_id)
+
+    def list_formats(
+        self, parent: str, page_size: int, page_token: str
+    ) -> tuple[list[pb.DatasetFormat], str]:
+        """Return a page of the formats that can be imported, and the token of the next page.
+
+        Raises:
+            InvalidInput: A parent, size or token that is none.
+        """
+        return formats.page(self._tasks, parent, page_size, page_token)
 
     def get(self, name: str) -> pb.Dataset:
         """Return a data set.
@@ -242,6 +263,8 @@ class Datasets:
         parts: list[Callable[[], object]] = [
             partial(self._bucket.delete_prefix, f"{dataset}/shards/"),
             partial(self._bucket.delete_prefix, f"{dataset}/used_by/"),
+            partial(self._bucket.delete_prefix, f"{dataset}/plots/"),
+            partial(self._bucket.delete_prefix, f"{dataset}/exports/"),
             partial(self._bucket.delete, f"{dataset}/manifest.jsonl"),
             partial(self._bucket.delete, _reserved(dataset)),
         ]
@@ -265,19 +288,21 @@ class Datasets:
                 field="name",
                 pipelines=pipelines,
             )
-        if jobs := _some_of(self._evaluations(dataset)):
+        if jobs := _some_of(self._readers(dataset)):
             raise WrongState(
                 Reason.DATASET_IN_USE,
-                f"{dataset} is used by {jobs}. Wait for these evaluations, or cancel them first.",
+                f"{dataset} is used by {jobs}. Wait for these jobs, or cancel them first.",
                 field="name",
                 jobs=jobs,
             )
 
-    def _evaluations(self, dataset: ResourceName) -> Iterator[ResourceName]:
-        """Yield the jobs that measure a model on a data set and have not ended."""
+    def _readers(self, dataset: ResourceName) -> Iterator[ResourceName]:
+        """Yield the jobs that measure a model on a data set or export it, and have not ended."""
         for marker in self._jobs.active(dataset.task):
             job = self._jobs.find(names.parse(marker.job, "jobs"))
-            if job and job.evaluate_spec.dataset == str(dataset) and not states.ended(job.state):
+            if job is None or states.ended(job.state):
+                continue
+            if str(dataset) in {job.evaluate_spec.dataset, job.export_spec.dataset}:
                 yield names.parse(job.name, "jobs")
 
     def _reserve(self, dataset: ResourceName, job: ResourceName) -> None:
@@ -346,26 +371,6 @@ def _some_of(users: Iterator[ResourceName]) -> str:
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
     while piece := file.read(MIB):
         yield piece
-
-
-def _check_void_index(void_index: int, task: Task) -> None:
-    if not task.has_void:
-        raise InvalidInput(
-            Reason.OPTION_UNSUPPORTED,
-            f"void_index is {void_index}, but data sets of {task.name} have no masks that number "
-            "the classes of pixels. Leave it out.",
-            field="void_index",
-            value=void_index,
-        )
-    if not 0 <= void_index <= MAX_VOID_INDEX:
-        raise InvalidInput(
-            Reason.FIELD_OUT_OF_RANGE,
-            f"void_index is {void_index}. Send a value of a pixel, from 0 to {MAX_VOID_INDEX}.",
-            field="void_index",
-            value=void_index,
-            minimum=0,
-            maximum=MAX_VOID_INDEX,
-        )
 
 
 def _chunk_too_large(size: int) -> InvalidInput:

@@ -10,6 +10,7 @@ import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from common.data.tool_findings import TOOL_FINDINGS
 from common.masks.findings import MASK_FINDINGS
 from common.objects.findings import OBJECT_FINDINGS
 from nocode.vision.v1 import finding_pb2
@@ -67,7 +68,21 @@ _OWN: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
         ERROR,
         "Classes without a usable image were left out. Repair their images, or add some.",
     ),
+    "OBJECT_LISTS_DIFFER": (
+        ERROR,
+        "Rows whose lists of boxes, classes and outlines have different lengths were read without "
+        "objects, since it cannot be told what belongs together. Correct them.",
+    ),
+    "LABELS_OUTSIDE_CLASSES": (
+        ERROR,
+        "Numbers of classes that the features do not name were not read. Correct them, or name "
+        "all classes.",
+    ),
     # Something looks wrong.
+    "NOT_EXPORTED": (
+        WARNING,
+        "The format {format} has no place for these, so that they are not in the export.",
+    ),
     "CONFLICTING_LABELS": (
         WARNING,
         "The same image occurs more than once with other labels, so that no model can be right on "
@@ -153,6 +168,12 @@ _OWN: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
         "epoch, which is slow. Free disk space, or have the operator raise "
         "NOCODE_IMAGE_CACHE_BYTES.",
     ),
+    "BOX_FORMAT_UNCLEAR": (
+        WARNING,
+        "Nothing says how boxes are written, and they fit in their images in more than one way, of "
+        "which one was taken. Check some of them; if it is another, name it as "
+        "source.hugging_face.box_format.",
+    ),
     # Good to know.
     "PRECISION_CHOSEN": (INFO, "Trains in {precision}: {why}."),
     "MORE_EPOCHS": (
@@ -186,6 +207,35 @@ _OWN: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
         INFO,
         "Folders beside the class folders have no image in them, so they were not read.",
     ),
+    "CLASSES_RENAMED": (INFO, "Classes were renamed or merged, as label_mapping says."),
+    "CLASSES_DROPPED": (INFO, "Classes were dropped, as label_mapping says."),
+    "IMAGES_OF_DROPPED_CLASSES": (
+        INFO,
+        "Images of which nothing but dropped classes is said were left out.",
+    ),
+    "IMAGES_WITHOUT_KEPT_CLASS": (
+        INFO,
+        "Images show objects of dropped classes only. They stay, as images that show no object.",
+    ),
+    "OBJECTS_MERGED": (
+        INFO,
+        "Objects that only their class told apart from another, whose class became the same, were "
+        "left out.",
+    ),
+    "BOX_FORMAT_FOUND": (
+        INFO,
+        "Nothing says how boxes are written. They were read in the way in which they fit in their "
+        "images.",
+    ),
+    "COLUMNS_CHOSEN": (
+        INFO,
+        "More columns than one could be meant. To read another, name it in source.hugging_face.",
+    ),
+    "COLUMNS_NOT_KEPT": (
+        INFO,
+        "Columns with texts of more than {maximum} characters were not kept for group_by where "
+        "they are longer.",
+    ),
     "EXIF_ROTATED": (
         INFO,
         "Images are stored turned or mirrored, with a note (EXIF) of how to show them. They are "
@@ -201,7 +251,7 @@ _OWN: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] = {
         "to one size to train.",
     ),
 }
-FINDINGS = _OWN | OBJECT_FINDINGS | MASK_FINDINGS
+FINDINGS = _OWN | OBJECT_FINDINGS | MASK_FINDINGS | TOOL_FINDINGS
 
 
 @dataclass(slots=True)

@@ -1,7 +1,8 @@
 """Makes a data set from an archive: the work of an import job.
 
 The archive is fetched to disk and unpacked, its format chosen, every image decoded, and the usable
-ones written to shards. The data set exists once its document, the last thing written, does.
+ones written to shards. The data set exists once its document, the last thing written, does. If it
+is only to be validated, all this is done but nothing of it kept, except its pictures.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from common.data import checks, duplicates, formats, sources
 from common.data.archives import Limits, unpack
 from common.data.examining import examine
 from common.data.findings import Report
+from common.data.hugging_face import hub
 from common.data.images import ImageError
 from common.data.manifest import SUBSETS, Entry, Place, write_line
-from common.data.shards import ShardWriter
+from common.data.mapping import LabelMapping
+from common.data.shards import NoWriter, ShardWriter
+from common.data.sheets import Samples, class_balance
 from common.errors import AlreadyExists, DomainError, InvalidInput
 from common.reasons import Reason
 from common.storage import resources
@@ -50,6 +54,8 @@ _LEFT_OUT_BEFORE = {
     "IMAGES_NOT_LISTED",
     "LISTED_FILES_MISSING",
     "LABELS_WITHOUT_IMAGE",
+    "IMAGES_WITHOUT_TAG",
+    "IMAGES_OF_SEVERAL_TAGS",
 }
 
 
@@ -66,8 +72,8 @@ class _Image:
     height: int
 
 
-def run_import(context: JobContext) -> str:
-    """Do an import job and return the name of the data set.
+def run_import(context: JobContext) -> str | dataset_pb2.Dataset:
+    """Do an import job and return the name of the data set; if none is made, what it would be.
 
     Raises:
         DomainError: The archive cannot be fetched or is refused.
@@ -83,32 +89,33 @@ def run_import(context: JobContext) -> str:
         raise
 
 
-def _run(context: JobContext, report: Report) -> str:
+def _run(context: JobContext, report: Report) -> str | dataset_pb2.Dataset:
     spec = context.job.import_spec
-    _check_reservation(context)
-    archive = sources.fetch(context, spec.source)
+    if not spec.validate_only:
+        _check_reservation(context)
     limits = Limits(
         unpacked_bytes=context.settings.max_unpacked_bytes,
         members=context.settings.max_archive_members,
     )
-
-    def on_member(count: int) -> None:
-        if count % _REPORT_EVERY == 1:
-            context.progress(phase="Unpacking the archive", step=count)
-
-    with unpack(
-        archive, context.work_dir / "unpacked", limits, report, on_progress=on_member
-    ) as tree:
-        archive.unlink()
+    with _fetch(context, limits, report) as tree:
         void_index = spec.void_index if spec.HasField("void_index") else None
         layout = formats.choose(context.task.formats_for(void_index), spec.format, tree)
+        reason = "" if spec.format else layout.detect(tree) or ""
         context.progress(phase="Reading labels")
         reading = layout.read(tree, report, max_records=limits.members)
         left_out = _left_out_before(report)
+        mapping = None
+        if spec.label_mapping:
+            mapping = LabelMapping(spec.label_mapping, reading.classes, reading.unused)
+            mapping.report(report)
+            reading = replace(reading, classes=mapping.classes, unused=mapping.unused)
         _check_class_count(context, reading.classes)
-        images, fingerprints = _store_images(context, tree, reading.records, report)
-    if not images:
-        raise _no_usable_image(len(reading.records), report)
+        samples = Samples()
+        images, fingerprints = _store_images(context, tree, reading, report, mapping, samples)
+        if not images:
+            raise _no_usable_image(len(reading.records), report)
+        max_pixels = context.settings.max_image_pixels
+        sheet = samples.sheet(tree, context.task, reading.classes, max_pixels=max_pixels)
     context.progress(phase="Looking for duplicates")
     groups = duplicates.group(fingerprints).tolist()
     context.progress(phase="Writing the data set")
@@ -122,6 +129,8 @@ def _run(context: JobContext, report: Report) -> str:
         name=spec.dataset,
         display_name=spec.display_name,
         format=layout.name,
+        format_reason=reason,
+        derivation=reading.derived,
         image_count=len(entries),
         classes=classes,
         size_bytes=sum(entry.size for entry in entries),
@@ -135,12 +144,35 @@ def _run(context: JobContext, report: Report) -> str:
     checks.check_sizes(entries, report)
     context.task.check(classes, annotations, report)
     dataset.findings.extend(report.findings())
+    if mapping:
+        dataset.mapped_classes.extend(mapping.mapped(context.task.counted))
     dataset.content_digest = _write_manifest(context, classes, entries)
+    _write_plots(context, dataset, sheet)
     dataset.create_time.GetCurrentTime()
     context.check_cancelled()
+    if spec.validate_only:
+        return dataset
     resources.datasets(context.bucket).create(dataset.name, dataset)
     sources.forget(context, spec.source)
     return dataset.name
+
+
+def _fetch(context: JobContext, limits: Limits, report: Report) -> Tree:
+    """Copy the files of the source to disk, as one."""
+    source, blob = context.job.import_spec.source, context.work_dir / "unpacked"
+    if source.HasField("hugging_face"):
+        tree = hub.fetch(context, source.hugging_face, blob, limits, report)
+        tree.told = {field.name: value for field, value in source.hugging_face.ListFields()}
+        return tree
+
+    def on_member(count: int) -> None:
+        if count % _REPORT_EVERY == 1:
+            context.progress(phase="Unpacking the archive", step=count)
+
+    archive = sources.fetch(context, source)
+    tree = unpack(archive, blob, limits, report, on_progress=on_member)
+    archive.unlink()
+    return tree
 
 
 def _left_out_before(report: Report) -> int:
@@ -180,7 +212,12 @@ def _check_class_count(context: JobContext, classes: Sequence[str]) -> None:
 
 
 def _store_images(
-    context: JobContext, tree: Tree, records: list[Record], report: Report
+    context: JobContext,
+    tree: Tree,
+    reading: Reading,
+    report: Report,
+    mapping: LabelMapping | None,
+    samples: Samples,
 ) -> tuple[list[_Image], bytearray]:
     """Decode every image, and write the usable ones to shards; also return their fingerprints.
 
@@ -189,15 +226,15 @@ def _store_images(
     millions of boxes.
     """
     max_pixels = context.settings.max_image_pixels
-    prefix = f"{context.job.import_spec.dataset}/shards/"
+    records = reading.records
     images: list[_Image] = []
     fingerprints = bytearray()
     started = time.monotonic()
     context.progress(phase="Reading images", step_count=len(records))
     with (
-        ShardWriter(context.bucket, prefix, context.work_dir) as writer,
+        _writer(context) as writer,
         # Of their own, so that all of them can be read without the images.
-        ShardWriter(context.bucket, prefix, context.work_dir, stem="masks-") as mask_writer,
+        _writer(context, stem="masks-") as mask_writer,
     ):
         files = (file for file, _ in itertools.groupby(records, _file_of))
         examined = examine(tree, files, max_pixels=max_pixels)
@@ -214,7 +251,17 @@ def _store_images(
                 else:
                     checks.check_image(path, found.info, report)
                     annotation = context.task.complete(record.annotation, path, found.info, report)
+                    if annotation is not None and mapping is not None:
+                        annotation = mapping.apply(context.task, annotation, path, report)
                     if annotation is not None:
+                        samples.offer(
+                            found.sha256,
+                            context.task.classes_of(annotation),
+                            annotation,
+                            file=path,
+                            split=record.split,
+                            info=found.info,
+                        )
                         if place is None:
                             suffix = f".{found.info.format.lower()}"
                             with tree.open(path) as file:
@@ -236,6 +283,13 @@ def _store_images(
                     per_second = step / max(time.monotonic() - started, 1e-3)
                     context.progress(step=step, images_per_second=per_second)
     return images, fingerprints
+
+
+def _writer(context: JobContext, stem: str = "") -> ShardWriter | NoWriter:
+    spec = context.job.import_spec
+    if spec.validate_only:
+        return NoWriter()
+    return ShardWriter(context.bucket, f"{spec.dataset}/shards/", context.work_dir, stem=stem)
 
 
 def _file_of(record: Record) -> str:
@@ -320,8 +374,22 @@ def _write_manifest(context: JobContext, classes: Sequence[str], entries: Sequen
         for entry in entries:
             file.write(write_line(entry))
             digest.update(_canonical([entry.sha256, entry.annotation, entry.split]))
-    context.bucket.put_file(f"{context.job.import_spec.dataset}/manifest.jsonl", path)
+    if not context.job.import_spec.validate_only:
+        context.bucket.put_file(f"{context.job.import_spec.dataset}/manifest.jsonl", path)
     return digest.hexdigest()
+
+
+def _write_plots(context: JobContext, dataset: dataset_pb2.Dataset, sheet: bytes) -> None:
+    """Keep the pictures with the data set, or with the job if there is to be no data set."""
+    owner = context.job.name if context.job.import_spec.validate_only else dataset.name
+    plots = {
+        "Class balance": class_balance(dataset, context.task.counted),
+        "Samples with their labels": sheet,
+    }
+    for title, png in plots.items():
+        key = f"{owner}/plots/{title.lower().replace(' ', '-')}.png"
+        context.bucket.put(key, png)
+        dataset.plots.add(uri=context.bucket.uri(key), title=title)
 
 
 def _canonical(value: Any) -> bytes:

@@ -19,6 +19,21 @@ if TYPE_CHECKING:
 MAX_SHARD_BYTES = 256 * MIB
 
 
+class NoWriter:
+    """Takes the place of a `ShardWriter` where nothing is to be kept."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def add(self, content: BinaryIO, size: int, suffix: str) -> Place:
+        """Keep nothing."""
+        del content, suffix
+        return Place("", 0, size)
+
+
 class ShardWriter:
     """Appends images and masks; a full shard is uploaded while the next one is written.
 

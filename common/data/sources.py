@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from common import names
-from common.errors import Exhausted, InvalidInput, NotFound, StorageUnavailable, Unsupported
+from common.data.hugging_face import hub
+from common.errors import Exhausted, InvalidInput, NotFound, StorageUnavailable
 from common.jobs import states
 from common.jobs.store import Jobs
 from common.reasons import Reason
@@ -47,17 +48,20 @@ def check(source: DatasetSource, bucket: Bucket, settings: ServiceSettings) -> N
     if kind is None:
         raise InvalidInput(
             Reason.FIELD_REQUIRED,
-            "source is empty. Set source.upload to what UploadArchive returned, or source.uri to "
-            "s3://{bucket}/{key}.",
+            "source is empty. Set source.upload to what UploadArchive returned, source.uri to "
+            "s3://{bucket}/{key}, or source.hugging_face.path to the id of a data set.",
             field="source",
         )
     if kind == "hugging_face":
-        raise Unsupported(
-            Reason.SOURCE_UNSUPPORTED,
-            "source.hugging_face is not read by this server. Pack the data set as zip or tar, and "
-            "send it as source.upload or source.uri.",
-            field="source.hugging_face",
-        )
+        if source.sha256:
+            raise InvalidInput(
+                Reason.FIELD_NOT_ALLOWED,
+                "source.sha256 is that of an archive, which source.hugging_face is not. Leave it "
+                "empty, and send a commit as source.hugging_face.revision.",
+                field="source.sha256",
+            )
+        hub.check(source.hugging_face)
+        return
     if source.sha256:
         check_sha256(source.sha256, field="source.sha256")
     if kind == "upload" and not _SHA256.fullmatch(source.upload.removeprefix(UPLOADS)):

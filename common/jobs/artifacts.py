@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from common import names
@@ -10,6 +11,7 @@ from common.jobs.store import Jobs
 from common.reasons import Reason
 from common.storage import resources
 from common.storage.bucket import KeyMissing
+from nocode.vision.v1 import dataset_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,15 +49,17 @@ def read(jobs: Jobs, name: names.ResourceName, uri: str) -> Iterator[bytes]:
 
 
 def _uris(bucket: Bucket, job: pb.Job) -> set[str]:
-    """Return the addresses of all files that a job's result names, its model's included."""
+    """Return the addresses of all files that a job's result names, or what it made does."""
     uris = {job.export.uri, *_evaluation_uris(job.evaluation)}
+    validated = dataset_pb2.Dataset()
+    if job.validated.Unpack(validated):
+        uris.update(plot.uri for plot in validated.plots)
+    if job.dataset:
+        with suppress(NotFound):
+            uris.update(plot.uri for plot in resources.datasets(bucket).get(job.dataset).plots)
     if job.model:
-        try:
-            model = resources.models(bucket).get(job.model)
-        except NotFound:
-            pass
-        else:
-            uris.update(_evaluation_uris(model.evaluation))
+        with suppress(NotFound):
+            uris.update(_evaluation_uris(resources.models(bucket).get(job.model).evaluation))
     return uris - {""}
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Folders of a job that are of no use once it has ended, and of no use unless it succeeded.
 _ALWAYS = ("checkpoint/",)
-_WITHOUT_RESULT = ("evaluation/",)
+_WITHOUT_RESULT = ("evaluation/", "plots/")
 
 
 def committed(bucket: Bucket, job: pb.Job) -> str:
@@ -63,7 +63,8 @@ def discard(bucket: Bucket, job: pb.Job) -> None:
         bucket.delete_prefix(f"{job.train_spec.model}/")
     elif job.kind == pb.Job.KIND_EXPORT:
         job_id = names.parse(job.name, "jobs").id
-        bucket.delete_prefix(f"{job.export_spec.model}/exports/{job_id}/")
+        exported = job.export_spec.model or job.export_spec.dataset
+        bucket.delete_prefix(f"{exported}/exports/{job_id}/")
     for folder in (*_ALWAYS, *_WITHOUT_RESULT):
         bucket.delete_prefix(f"{job.name}/{folder}")
 

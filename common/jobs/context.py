@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from common.settings import ServiceSettings
     from common.storage.bucket import Bucket
     from common.task import Task
-    from nocode.vision.v1 import evaluation_pb2, finding_pb2
+    from nocode.vision.v1 import dataset_pb2, evaluation_pb2, finding_pb2
 
-    Runner = Callable[["JobContext"], str | evaluation_pb2.Evaluation | pb.Export]
+    Result = str | dataset_pb2.Dataset | evaluation_pb2.Evaluation | pb.Export
+    Runner = Callable[["JobContext"], Result]
 
 
 class Cancelled(BaseException):

@@ -19,7 +19,7 @@ from common.jobs.context import Cancelled, JobContext
 from common.jobs.failures import named
 from common.jobs.reporter import Reporter
 from common.jobs.store import Claim, ClaimLost, Jobs
-from nocode.vision.v1 import evaluation_pb2
+from nocode.vision.v1 import dataset_pb2, evaluation_pb2
 from nocode.vision.v1 import job_pb2 as pb
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ RUNNERS: dict[pb.Job.Kind.ValueType, str] = {
     pb.Job.KIND_IMPORT: "common.data.importing:run_import",
     pb.Job.KIND_TRAIN: "common.training.run:run_train",
     pb.Job.KIND_EVALUATE: "common.evaluation.run:run_evaluate",
-    pb.Job.KIND_EXPORT: "common.evaluation.export:run_export",
+    pb.Job.KIND_EXPORT: "common.jobs.exports:run_export",
 }
 # What runs on all machines but the first one, of those that share a training, and how they know.
 _LENDER = "common.training.run:lend"
@@ -145,6 +145,8 @@ def _run(context: JobContext, runner: str, jobs: Jobs, claim: Claim) -> Callable
             job.evaluation.CopyFrom(result)
         elif isinstance(result, pb.Export):
             job.export.CopyFrom(result)
+        elif isinstance(result, dataset_pb2.Dataset):
+            job.validated.Pack(result)
         else:
             ending.set_result(job, result)
 

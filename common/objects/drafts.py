@@ -136,6 +136,12 @@ def unused_labels(classes: Sequence[str], drafts: Iterable[Draft]) -> frozenset[
     return frozenset(range(len(classes))) - used
 
 
+def boxes_derived(drafts: Iterable[Draft]) -> str:
+    """Say so if boxes are not written in the files, but drawn around outlines; else empty."""
+    around = any(not one.boxed for draft in drafts for one in draft.objects)
+    return "Boxes are drawn around outlines of objects." if around else ""
+
+
 def complete(
     draft: Draft, file: str, info: ImageInfo, report: Report, *, masks: bool = False
 ) -> list[Object]:
@@ -188,7 +194,9 @@ def _boxed(one: DraftObject, place: Placement, where: str, report: Report) -> Ob
 
 def _area(area: float | None, box: Box, scale: float) -> float | None:
     """Return the area that the file says; None if it is the box's, or one that cannot be."""
-    if area is None or not math.isfinite(area) or area <= 0:
+    if area is None or not math.isfinite(area * scale):
         return None
     of_box = (box[2] - box[0]) * (box[3] - box[1])
-    return None if area * scale >= of_box * _SAME_AREA else area * scale
+    # As it is stored, too, so that what is exported and read again is the same.
+    stored = round(area * scale, 4)
+    return stored if stored > 0 and max(stored, area * scale) < of_box * _SAME_AREA else None

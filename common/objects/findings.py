@@ -20,8 +20,8 @@ OBJECT_FINDINGS: dict[str, tuple[finding_pb2.Finding.Severity.ValueType, str]] =
     ),
     "IMAGES_UNLABELED": (
         _ERROR,
-        "Images without an annotation file were left out, since they are not the same as images "
-        "that show no object. Label them; for those that show none, add an empty file.",
+        "Images that nobody has labeled were left out, since they are not the same as images that "
+        "show no object. Label them; for those that show none, add an empty annotation.",
     ),
     "IMAGE_IDS_REPEATED": (
         _ERROR,

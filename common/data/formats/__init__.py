@@ -48,11 +48,14 @@ class Reading:
         classes: In the order of their indices.
         records: The files. One may be listed more than once, one record behind the other.
         unused: Indices of classes that are named and no more: no record shows them.
+        derived: How labels are made of what the files say, if these say something else; a sentence
+            for a person.
     """
 
     classes: list[str]
     records: list[Record]
     unused: frozenset[int] = frozenset()
+    derived: str = ""
 
 
 class Format(ABC):
@@ -63,6 +66,18 @@ class Format(ABC):
 
     description: ClassVar[str]
     """How to lay out files for it, on one line, for a person."""
+
+    layout: ClassVar[str] = ""
+    """An example: lines of paths, with what is in the files."""
+
+    detected: ClassVar[str] = ""
+    """By what files are known to be of the format; a sentence."""
+
+    kept: ClassVar[str] = ""
+    """What is read; a sentence."""
+
+    dropped: ClassVar[str] = ""
+    """What is in such files, or may be, but is not used; a sentence."""
 
     @abstractmethod
     def detect(self, tree: Tree) -> str | None:

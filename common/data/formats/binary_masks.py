@@ -41,6 +41,14 @@ class BinaryMasks(MaskFormat):
         "a mask for each image, as PNG with the same name in a folder named masks, white where the "
         "image shows something and black elsewhere"
     )
+    layout = """images/1.jpg
+masks/1.png         0 is background, 255 foreground"""
+    detected = "A picture of two values for each image, in a folder or with a name for masks."
+    kept = (
+        "Which of two classes each pixel has; their names by classes.txt; splits by lists and "
+        "folders."
+    )
+    dropped = "Values in between, which go to the nearer class."
     kind = Kind.BINARY
     accepts = frozenset({Kind.BINARY, Kind.INDEX})
     shown = "one of two values"

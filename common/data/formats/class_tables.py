@@ -155,7 +155,8 @@ def _read(tree: Tree, path: str, report: Report) -> ClassTable | None:
         elif kind == ".json":
             rows = class_lines.of_json(json.loads(text_of(tree, path)))
         else:
-            rows = class_lines.of_text(text_of(tree, path))
+            text = text_of(tree, path)
+            rows = _of_columns(text) or class_lines.of_text(text)
     # Deep nesting makes Python give up.
     except (ValueError, RecursionError, InvalidInput) as error:
         report.add("CLASS_TABLES_UNREADABLE", f"{path}: {error}")
@@ -163,6 +164,12 @@ def _read(tree: Tree, path: str, report: Report) -> ClassTable | None:
     check_class_count(len(rows), path)
     by_value = {row.value: row for row in reversed(rows)}
     return ClassTable(path, tuple(by_value[value] for value in sorted(by_value))) if rows else None
+
+
+def _of_columns(text: str) -> list[ClassRow]:
+    """Read a text with tabs whose first line names the columns, as `objectInfo150.txt` of ADE."""
+    cells = [line.split("\t") for line in text.splitlines() if line.strip()]
+    return class_lines.of_table(cells[0], cells[1:]) if cells and len(cells[0]) > 1 else []
 
 
 def _of_csv(tree: Tree, path: str) -> list[ClassRow]:

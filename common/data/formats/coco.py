@@ -26,23 +26,19 @@ from common.data.formats import Format, Reading, check_class_count
 from common.data.formats.coco_file import CocoFile, read_file
 from common.data.formats.coco_kinds import Kind, kind_of
 from common.data.formats.finding_files import Finder
-from common.data.formats.json_parts import JsonError, parts
+from common.data.formats.json_parts import JsonError, check_size, parts
 from common.data.formats.listing import Listing
 from common.data.tree import suffix
 from common.errors import InvalidInput
 from common.names import shorten
-from common.objects.drafts import Draft, unused_labels
+from common.objects.drafts import Draft, boxes_derived, unused_labels
 from common.reasons import Reason
-from common.settings import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from common.data.findings import Report
     from common.data.tree import Tree
-
-# The 860,000 objects of COCO's train2017 take 450 MB.
-MAX_JSON_BYTES = 512 * MIB
 
 
 class Coco(Format):
@@ -52,6 +48,22 @@ class Coco(Format):
     description = (
         "COCO .json files with the lists images, annotations (with bbox; for masks, with "
         "segmentation) and categories, beside the images"
+    )
+    layout = """annotations/instances_train.json   {"images": […], "annotations": […], …}
+train/1.jpg
+annotations/instances_val.json
+val/2.jpg"""
+    detected = (
+        "A .json file with the lists images, annotations and categories, whatever it is called."
+    )
+    kept = (
+        "Boxes or, for masks, polygons and runs (RLE); iscrowd, difficult, truncated and area; "
+        "names of categories; splits by the names of files and folders; images without an "
+        "object."
+    )
+    dropped = (
+        "Key points, captions, panoptic segments, attributes and scores of objects, "
+        "supercategories."
     )
 
     def __init__(self, *, outlines: bool = False) -> None:
@@ -115,7 +127,8 @@ class Coco(Format):
         )
         records = listing.records()
         unused = unused_labels(classes, (record.annotation for record in records))
-        return Reading(classes, records, unused)
+        derived = "" if self._outlines else boxes_derived(one.annotation for one in records)
+        return Reading(classes, records, unused, derived)
 
     def _read_files(
         self, tree: Tree, kinds: dict[str, Kind], report: Report, max_records: int
@@ -129,7 +142,7 @@ class Coco(Format):
             if kind not in wanted:
                 report.add("ANNOTATION_FILES_IGNORED", path)
                 continue
-            _check_size(tree, path)
+            check_size(tree, path)
             try:
                 file = read_file(
                     tree,
@@ -157,16 +170,6 @@ class Coco(Format):
 
 def _json_paths(tree: Tree) -> list[str]:
     return [path for path in tree.files if suffix(path) == ".json"]
-
-
-def _check_size(tree: Tree, path: str) -> None:
-    if tree.size(path) > MAX_JSON_BYTES:
-        raise InvalidInput(
-            Reason.DATASET_INVALID,
-            f"{path} has {tree.size(path)} bytes; an annotation file may have {MAX_JSON_BYTES}. "
-            "Split it in several files, or leave out outlines of objects where no mask is needed.",
-            maximum=MAX_JSON_BYTES,
-        )
 
 
 def _classes(files: Sequence[CocoFile], report: Report) -> list[str]:

@@ -1,69 +1,20 @@
 """COCO JSON read as one class for each pixel: the outlines of objects, laid over each other.
 
-The files are those of `coco`. Where objects overlap, the smaller one lies on top, since a window is
-drawn on the facade that it is part of, whichever of the two was drawn first: the larger an object's
-area is in pixels, the earlier it is laid; of equally large ones, that which comes later in the file
-is on top. The order of a file is not relied upon, as programs write objects in the order in which
-they were drawn, sorted by class, or by id. Crowds are of their class like any other object.
-
-Pixels of no object are of the class `background`, which comes first, and is one with a category of
-that name.
-
-Shape letters: H height, W width.
+The files are those of `coco`; `flattening` says which object lies on top.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from common.data.formats import Format, Reading, Record, check_class_count
-from common.data.formats.binary_masks import BinaryMasks
+from common.data.formats import Format
 from common.data.formats.coco import Coco
-from common.data.formats.colour_masks import ColourMasks
-from common.data.formats.index_masks import IndexMasks
-from common.masks import rle
-from common.masks.drafts import MaskDraft
-from common.objects import masks
-from common.objects.drafts import complete
+from common.data.formats.flattening import flatten, has_masks
 
 if TYPE_CHECKING:
     from common.data.findings import Report
-    from common.data.images import ImageInfo
+    from common.data.formats import Reading
     from common.data.tree import Tree
-    from common.masks.label_maps import Labels
-    from common.objects.drafts import Draft
-
-BACKGROUND = "background"
-"""The class of pixels that no object covers."""
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectsDraft(MaskDraft):
-    """Objects, to be laid over each other.
-
-    Attributes:
-        objects: With outlines; labels are indices of classes.
-    """
-
-    objects: Draft
-
-    def load(self, file: str, info: ImageInfo, report: Report) -> Labels:
-        """Draw the objects, once all that is odd about them has been reported."""
-        labels_HW = np.zeros((info.height, info.width), np.int16)
-        drawn = [
-            (one.label, rle.trusted(one.mask, info.height, info.width))
-            for one in complete(self.objects, file, info, report, masks=True)
-        ]
-        for label, mask in sorted(drawn, key=lambda one: -rle.area(one[1])):
-            box = rle.bounds(mask)
-            if box is not None:
-                left, right = int(box[0]), int(box[2])
-                inside = masks.columns(mask, left, right).view(bool)
-                labels_HW[:, left:right][inside] = label
-        return labels_HW
 
 
 class CocoSemantic(Format):
@@ -74,6 +25,17 @@ class CocoSemantic(Format):
         "COCO .json files with the lists images, annotations (with segmentation) and categories, "
         "beside the images; pixels of no object are background"
     )
+    layout = """annotations/instances_train.json   {"images": […], "annotations": […], …}
+train/1.jpg"""
+    detected = (
+        "A .json file with the lists images, annotations with segmentation, and categories; and "
+        "no masks."
+    )
+    kept = (
+        "Outlines, filled with their class, the smaller on top; pixels of no object are "
+        "background; splits by the names of files and folders."
+    )
+    dropped = "Which object a pixel is of; what lies beneath another object."
 
     def __init__(self) -> None:
         self._coco = Coco(outlines=True)
@@ -81,28 +43,8 @@ class CocoSemantic(Format):
     def detect(self, tree: Tree) -> str | None:
         """Say so if a file has the lists, and no masks say more exactly what each pixel is."""
         found = self._coco.detect(tree)
-        if found and any(one.detect(tree) for one in (IndexMasks(), BinaryMasks(), ColourMasks())):
-            return None
-        return found
+        return None if found and has_masks(tree) else found
 
     def read(self, tree: Tree, report: Report, *, max_records: int) -> Reading:
         """Give every image that a file lists its objects; they are drawn later, one by one."""
-        reading = self._coco.read(tree, report, max_records=max_records)
-        named = [name for name in reading.classes if name.strip().lower() == BACKGROUND]
-        others = [name for name in reading.classes if name not in named]
-        classes = [named[0] if named else BACKGROUND, *others]
-        check_class_count(len(classes), BACKGROUND)
-        place = {name: index for index, name in enumerate(classes)}
-        label_of = [place.get(name, 0) for name in reading.classes]
-        records = []
-        for record in reading.records:
-            for one in record.annotation.objects:
-                one.label = label_of[one.label]
-                # Neither counts here, so that what is odd about them is nothing to report.
-                one.boxed, one.area = False, None
-                if one.outline is not None:
-                    one.box = one.outline.bounds() or one.box
-            draft = ObjectsDraft(record.annotation)
-            records.append(Record(record.file, draft, record.split, record.columns))
-        # Whether a class is to be seen, or covered by others, is known when they are drawn.
-        return Reading(classes, records, frozenset(range(len(classes))))
+        return flatten(self._coco.read(tree, report, max_records=max_records))

@@ -54,6 +54,14 @@ class ColourMasks(MaskFormat):
         "class has a colour, and a table of the classes, such as class_dict.csv with the columns "
         "name, r, g and b"
     )
+    layout = """images/1.jpg            classes.csv     name,r,g,b
+masks/1.png                             road,128,64,128"""
+    detected = (
+        "A picture in colours for each image, in a folder or with a name for masks, and a table "
+        "of colours or few of them."
+    )
+    kept = "The class of each pixel; names by the table; void; splits by lists and folders."
+    dropped = "Colours that the table does not have, whose pixels are void."
     kind = Kind.COLOURS
     accepts = frozenset({Kind.COLOURS})
     shown = "the colour of the class"

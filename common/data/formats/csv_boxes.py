@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from common.data.formats import Format, Reading, check_class_count, tables
+from common.data.formats import Format, Reading, check_class_count, open_images_tables, tables
 from common.data.formats.coco_outlines import number
 from common.data.formats.finding_files import Finder, split_in
 from common.data.formats.listing import Listing
@@ -126,11 +126,22 @@ class CsvBoxes(Format):
         "a .csv table beside the images whose first line names the columns, file, class, xmin, "
         "ymin, xmax and ymax"
     )
+    layout = """boxes.csv           file,class,xmin,ymin,xmax,ymax
+images/1.jpg        images/1.jpg,cat,12,30,80,99"""
+    detected = "A .csv or .tsv table with columns for the file and for boxes, which names images."
+    kept = (
+        "Boxes in pixels or fractions, by corners, corner and size, or center and size; class; "
+        "difficult, truncated, iscrowd; split; further columns, to group images by; images "
+        "without an object."
+    )
+    dropped = "Scores, and tables without boxes."
 
     def detect(self, tree: Tree) -> str | None:
         """Say so if a table has the columns and names images of the archive."""
         finder = Finder(tree)
         for path in tables.table_paths(tree):
+            if open_images_tables.inspect(tree, path) is not None:
+                continue  # which another format reads, with all that goes with it
             table = _inspect(tree, path, finder)
             if table is not None and _names_image(tree, table, finder):
                 return f"{path} lists images and boxes"

@@ -66,6 +66,17 @@ class CsvTable(Format):
     description = (
         "a .csv table beside the images whose first line names the columns, file and label"
     )
+    layout = """labels.csv          file,label,split
+images/1.jpg        images/1.jpg,cat,train
+images/2.jpg        images/2.jpg,dog,test"""
+    detected = (
+        "A .csv or .tsv table with a column for the file and one for the label, which names images."
+    )
+    kept = (
+        "File, label and split; all further columns, to group images by; splits by the names of "
+        "tables and folders."
+    )
+    dropped = "Rows without a label."
 
     def detect(self, tree: Tree) -> str | None:
         """Say so if a table has the columns and names images of the archive."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from common.data.formats import open_images_tables
 from common.data.formats.coco import Coco
 from common.data.formats.yolo import Yolo
 from common.masks import rle
@@ -56,4 +57,6 @@ class Gatherer:
 
 def lists_outlines(tree: Tree) -> bool:
     """Whether files list outlines; these are what is meant then, not pictures of them."""
-    return any(one.detect(tree) for one in (Coco(outlines=True), Yolo(outlines=True)))
+    return any(
+        one.detect(tree) for one in (Coco(outlines=True), Yolo(outlines=True))
+    ) or open_images_tables.lists_masks(tree)

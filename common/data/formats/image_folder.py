@@ -12,6 +12,7 @@ folder belongs to that class.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -41,8 +42,12 @@ SUBSET_OF: dict[str, Subset] = {
 }
 """Names of folders and tables, in lower case, that mean a split."""
 
-# Tables beside a single folder of images are likelier to say the classes than the folder's name.
-_TABLES = (".csv", ".tsv")
+# Tables beside a single folder of images are likelier to say the classes than the folder's name;
+# so are files of labelling tools.
+_TABLES = (".csv", ".tsv", ".jsonl", ".json", ".xml")
+# Folders of a data set of masks, and files of a Supervisely project: they say the classes, too.
+_PARTS = {"images", "annotations"}
+_ANNOTATION = re.compile(r"(?:^|/)ann/[^/]+\.json$")
 
 
 @dataclass(slots=True)
@@ -82,11 +87,19 @@ class ImageFolder(Format):
 
     name = "image_folder"
     description = "a folder for each class, by themselves or in folders named train, val and test"
+    layout = """train/cats/1.jpg        or      cats/1.jpg
+train/dogs/2.jpg                dogs/2.jpg
+test/cats/3.jpg                 dogs/3.jpg"""
+    detected = "Images in folders that are not all named for train, val and test."
+    kept = "The folder as the class; train, val and test as splits."
+    dropped = "Files beside the class folders."
 
     def detect(self, tree: Tree) -> str | None:
         """Say so if there are class folders."""
         names = sorted({name for name, _ in _layout(tree).classes.values()})
         if not names or (len(names) == 1 and any(suffix(path) in _TABLES for path in tree.files)):
+            return None
+        if {name.lower() for name in names} == _PARTS or any(map(_ANNOTATION.search, tree.files)):
             return None
         shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
         return f"its images lie in folders such as {shown}"

@@ -47,6 +47,17 @@ class IndexMasks(MaskFormat):
         "a mask for each image, as PNG with the same name in a folder named masks, whose pixels "
         "have the number of their class, and a classes.txt with a number and a name on each line"
     )
+    layout = """images/1.jpg            classes.txt     0 background
+masks/1.png                             1 road"""
+    detected = (
+        "A picture for each image, in a folder or with a name for masks, whose values are "
+        "numbers of classes."
+    )
+    kept = (
+        "The class of each pixel; names by classes.txt or another table; void; splits by lists "
+        "and folders."
+    )
+    dropped = "Values that the table does not have, whose pixels are void; colours of palettes."
     kind = Kind.INDEX
     accepts = frozenset({Kind.INDEX, Kind.BINARY})
     shown = "the number of the class"

@@ -30,20 +30,6 @@ if TYPE_CHECKING:
     from common.data.formats.mask_files import MaskSet, Pair
     from common.data.tree import Tree
 
-CITYSCAPES = {
-    24: "person",
-    25: "rider",
-    26: "car",
-    27: "truck",
-    28: "bus",
-    29: "caravan",
-    30: "trailer",
-    31: "train",
-    32: "motorcycle",
-    33: "bicycle",
-}
-"""The numbers of the classes that have single objects."""
-
 _SUFFIXES = {".json", ".csv", ".tsv"}
 _MAX_TEXT_BYTES = 16 * MIB
 _MOST_ALIKE = 64

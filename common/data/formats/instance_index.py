@@ -16,7 +16,8 @@ What an object is, is said by the first of these that there is:
 - masks of classes beside those of objects, as Pascal VOC and CVAT have them, with a table of their
   classes: an object has the class that most of its pixels have;
 - the number itself, as in Cityscapes: 26001 is the second object of class 26, and 26 alone is a
-  crowd of them. So it is if there are numbers above 999 and none from 256 to 999;
+  crowd of them. So it is if there are numbers above 999 and none from 256 to 999, or if masks are
+  called as in Cityscapes;
 - nothing: all are of one class, that of a table that names a single one besides the background,
   else `object`.
 
@@ -27,7 +28,7 @@ are smaller numbers but no 254. For panoptic files of COCO see `panoptic_file`.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -42,11 +43,13 @@ from common.data.formats import (
     tables,
 )
 from common.data.formats import panoptic_file as panoptic
+from common.data.formats.cityscapes_table import OBJECTS
 from common.data.formats.drawn_objects import ONLY_CLASS, Gatherer, lists_outlines
-from common.data.formats.instance_classes import CITYSCAPES, ClassPictures, ClassTexts, table_of
+from common.data.formats.instance_classes import ClassPictures, ClassTexts, table_of
 from common.data.formats.mask_files import given_splits
 from common.data.formats.mask_survey import Kind, pack, survey
 from common.data.formats.object_masks import ObjectMasks
+from common.data.formats.published_masks import CITYSCAPES, published_as
 from common.data.images import ImageError
 from common.errors import InvalidInput
 from common.masks.checks import BACKGROUND
@@ -78,15 +81,29 @@ class InstanceIndex(Format):
         "a picture for each image, as PNG with the same name in a folder named masks, whose pixels "
         "have the number of their object, 0 where there is none"
     )
+    layout = """images/1.jpg
+instances/1.png     0 is nothing, 1 the first object, 2 the second, …
+instances/1.json    {"1": "cat", "2": "dog"}"""
+    detected = (
+        "A picture for each image in a folder named for masks or instances, whose values are "
+        "many or named for objects."
+    )
+    kept = (
+        "The mask of each object; the class by a file beside it, by masks of classes, or by the "
+        "number itself; splits by lists and folders."
+    )
+    dropped = "The border of 255 around objects."
+    published: ClassVar[str] = ""
+    """The data set whose masks these are; empty for masks in general. See `published_masks`."""
 
     def detect(self, tree: Tree) -> str | None:
         """Say so if there is such a set of masks, and nothing says more clearly what is where."""
         if lists_outlines(tree) or ObjectMasks().detect(tree):
             return None
         if paths := panoptic.paths(tree):
-            return f"{paths[0]} lists the segments of images"
+            return None if self.published else f"{paths[0]} lists the segments of images"
         masks = _choose(tree)
-        if masks is None:
+        if masks is None or published_as(tree, masks) != self.published:
             return None
         return f"{masks.pairs[0].mask} has the number of the object of each pixel"
 
@@ -288,11 +305,12 @@ class _Reader:
         """
         highest = max(self._values, default=0)
         between = any(_MOST_CLASSES <= value < _PER_CLASS for value in self._values)
-        if self._bits != 16 or highest < _PER_CLASS or between:
+        of_streets = published_as(self._tree, self._masks) == CITYSCAPES
+        if not of_streets and (self._bits != 16 or highest < _PER_CLASS or between):
             return {}
         names = self._names
         if not names and "instanceids" in self._masks.name.lower():
-            names = CITYSCAPES
+            names = OBJECTS
         single = {value // _PER_CLASS for value in self._values if value >= _PER_CLASS}
         unnamed = sorted(key for key in single if key not in names)
         self._report.add("MASK_CLASSES_GUESSED", (f"class {key}" for key in unnamed))

@@ -21,6 +21,7 @@ from common.data.formats import (
 )
 from common.data.formats.mask_files import given_splits
 from common.data.formats.mask_survey import Kind, Look, survey
+from common.data.formats.published_masks import published_as
 from common.data.images import ImageError
 from common.errors import InvalidInput
 from common.masks.drafts import MaskDraft, fit
@@ -115,6 +116,9 @@ class MaskFormat(Format):
     """
 
     kind: ClassVar[Kind]
+    published: ClassVar[str] = ""
+    """The data set whose masks these are, by their names; empty for masks in general."""
+
     accepts: ClassVar[frozenset[Kind]]
     """What can be read so if the user says it is."""
 
@@ -127,7 +131,8 @@ class MaskFormat(Format):
     def detect(self, tree: Tree) -> str | None:
         """Say so if the likeliest set of masks is of this kind."""
         for choice in _choices(tree, self.void_index):
-            if choice.kind == self.kind:
+            mine = published_as(tree, choice.masks) == self.published
+            if mine and choice.kind in (self.accepts if self.published else {self.kind}):
                 pair = choice.masks.pairs[0]
                 return f"{pair.mask} has {self.shown} of each pixel of {pair.image}"
             return None
@@ -197,10 +202,10 @@ def _choices(
         many = look.lossy or len(look.values) > _MOST_GUESSED_COLOURS
         if colours and table is None and many and not others:
             continue
-        yield Choice(masks, look, _kind(look, table, void_index), table)
+        yield Choice(masks, look, kind_of(look, table, void_index), table)
 
 
-def _kind(look: Look, table: ClassTable | None, void_index: int | None) -> Kind:
+def kind_of(look: Look, table: ClassTable | None, void_index: int | None) -> Kind:
     """Masks of two values have the numbers of classes if the table has these or more than two."""
     if look.kind != Kind.BINARY:
         return look.kind

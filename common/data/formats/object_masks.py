@@ -195,6 +195,16 @@ class ObjectMasks(Format):
         "like its image with a number behind (masks/1_0.png and masks/1_1.png for images/1.jpg) "
         "or in a folder named like its image"
     )
+    layout = """images/1.jpg        or      1/images/1.png
+masks/1/cat_1.png           1/masks/a.png
+masks/1/dog_2.png           1/masks/b.png"""
+    detected = (
+        "Several pictures for an image in a folder named for masks, each black but for one thing."
+    )
+    kept = (
+        "The mask of each object; the class by a folder or a word in the name; splits by folders."
+    )
+    dropped = "Colours: what is not black is the object."
 
     def detect(self, tree: Tree) -> str | None:
         """Say so if most masks are those of single objects, and no file lists outlines."""

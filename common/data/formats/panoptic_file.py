@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from common.data.formats import Reading, check_class_count, mask_pixels, tables
-from common.data.formats.coco import MAX_JSON_BYTES
 from common.data.formats.coco_kinds import Kind, kind_of
 from common.data.formats.drawn_objects import Gatherer
 from common.data.formats.finding_files import Finder, split_in
-from common.data.formats.json_parts import JsonError, parts
+from common.data.formats.json_parts import JsonError, check_size, parts
 from common.data.formats.listing import Listing
 from common.data.formats.pairing import unlabeled
 from common.data.images import ImageError
@@ -183,13 +182,7 @@ def _read_files(tree: Tree, report: Report, max_records: int) -> list[_File]:
     broken = []
     segment_count = 0
     for path in paths(tree):
-        if tree.size(path) > MAX_JSON_BYTES:
-            raise InvalidInput(
-                Reason.DATASET_INVALID,
-                f"{path} has {tree.size(path)} bytes; an annotation file may have "
-                f"{MAX_JSON_BYTES}. Split it in several files.",
-                maximum=MAX_JSON_BYTES,
-            )
+        check_size(tree, path)
         try:
             file = _read_file(tree, path, max_records)
         except JsonError as error:

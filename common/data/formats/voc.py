@@ -87,6 +87,15 @@ class PascalVoc(Format):
         "an XML file in the format of Pascal VOC for each image, beside it or in a folder named "
         "Annotations"
     )
+    layout = """Annotations/1.xml           <annotation><filename>1.jpg</filename><object>…
+JPEGImages/1.jpg
+ImageSets/Main/train.txt    1"""
+    detected = "An .xml file with an annotation that has objects or the name of an image."
+    kept = (
+        "Boxes with difficult and truncated; names of classes; splits by the lists in "
+        "ImageSets/Main, else by folders; images without an object."
+    )
+    dropped = "Parts, actions, poses and masks."
 
     def detect(self, tree: Tree) -> str | None:
         """Say so if an XML file describes objects by their boxes."""

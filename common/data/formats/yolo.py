@@ -39,6 +39,7 @@ from common.names import shorten
 from common.objects.drafts import (
     Draft,
     DraftObject,
+    boxes_derived,
     check_object_count,
     check_outline_bytes,
     unused_labels,
@@ -74,6 +75,19 @@ class Yolo(Format):
         "each point of its outline) as fractions of the image; and a data.yaml with the names of "
         "the classes"
     )
+    layout = """data.yaml               names: [cat, dog]
+images/train/1.jpg
+labels/train/1.txt      0 0.5 0.5 0.2 0.3
+images/val/2.jpg
+labels/val/2.txt"""
+    detected = (
+        "A text that belongs to an image, and has the number of a class and fractions on a line."
+    )
+    kept = (
+        "Boxes or, for masks, outlines; names of classes of data.yaml, obj.names or "
+        "classes.txt; splits by data.yaml, lists and folders; images whose text is empty."
+    )
+    dropped = "Scores behind boxes, key points, and boxes where masks are wanted."
 
     def __init__(self, *, outlines: bool = False) -> None:
         """Read boxes alone, or outlines too.
@@ -125,6 +139,7 @@ class Yolo(Format):
             classes,
             [Record(file, draft_of[file], splits.get(file)) for file in sorted(draft_of)],
             unused_labels(classes, draft_of.values()),
+            "" if self._outlines else boxes_derived(draft_of.values()),
         )
 
 

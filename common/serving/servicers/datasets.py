@@ -49,6 +49,23 @@ class DatasetServicer(dataset_pb2_grpc.DatasetServiceServicer):
         """Queue an import."""
         return await asyncio.to_thread(self._datasets.import_, request)
 
+    async def ListFormats(
+        self, request: pb.ListFormatsRequest, context: Context
+    ) -> pb.ListFormatsResponse:
+        """Return a page of formats, likeliest first."""
+        formats, token = await asyncio.to_thread(
+            self._datasets.list_formats, request.parent, request.page_size, request.page_token
+        )
+        return pb.ListFormatsResponse(formats=formats, next_page_token=token)
+
+    async def ExportDataset(
+        self, request: pb.ExportDatasetRequest, context: Context
+    ) -> job_pb2.Job:
+        """Queue an export."""
+        return await asyncio.to_thread(
+            self._datasets.export, request.name, request.format, request.request_id
+        )
+
     async def GetDataset(self, request: pb.GetDatasetRequest, context: Context) -> pb.Dataset:
         """Return one data set."""
         return await asyncio.to_thread(self._datasets.get, request.name)

@@ -5,7 +5,8 @@
 The pixels themselves are in a PNG that is kept beside the image, and is under `mask` wherever an
 annotation is worked with: grey of 8 bits, as large as the upright image. Its value i stands for the
 class `labels[i]`, and 255 for void, of which nobody says what it shows. A class that is dropped
-becomes None in `labels`, and its pixels void, so that a PNG is never written anew.
+becomes None in `labels`, and its pixels void; classes that become one are the same number in it: a
+PNG is never written anew.
 
 Shape letters: H height, W width.
 """
@@ -88,11 +89,11 @@ def read(annotation: Mapping[str, Any]) -> Labels:
 
 def pixel_counts(annotation: Mapping[str, Any]) -> dict[int, int]:
     """Return how many pixels each class has in an image; no PNG is needed."""
-    return {
-        label: count
-        for label, count in zip(annotation["labels"], annotation["pixels"], strict=True)
-        if label is not None
-    }
+    counts: dict[int, int] = {}
+    for label, count in zip(annotation["labels"], annotation["pixels"], strict=True):
+        if label is not None:
+            counts[label] = counts.get(label, 0) + count
+    return counts
 
 
 def void_count(annotation: Mapping[str, Any]) -> int:

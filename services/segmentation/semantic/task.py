@@ -4,17 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from common.data.formats.ade import Ade
 from common.data.formats.binary_masks import BinaryMasks
+from common.data.formats.cityscapes import Cityscapes
 from common.data.formats.coco_semantic import CocoSemantic
 from common.data.formats.colour_masks import ColourMasks
+from common.data.formats.cvat import Cvat
+from common.data.formats.datumaro import Datumaro
 from common.data.formats.index_masks import IndexMasks
+from common.data.formats.label_studio import LabelStudio
+from common.data.formats.labelme import LabelMe
+from common.data.formats.open_images import OpenImages
+from common.data.formats.pictures import Flattened
+from common.data.formats.supervisely import Supervisely
+from common.data.formats.via import Via
+from common.data.hugging_face.semantic import HuggingFaceMasks
 from common.masks.checks import check_pixels
+from common.masks.drafts import resized
+from common.masks.label_maps import VOID
 from common.task import Task
 from services.segmentation.semantic import annotation as notes
+from services.segmentation.semantic.data_export import IndexMasksExporter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
+
+    from common.data.exporting import DatasetExporter
     from common.data.findings import Report
     from common.data.formats import Format
     from common.data.images import ImageInfo
@@ -32,7 +49,7 @@ class SemanticTask(Task):
 
     @property
     def formats(self) -> Sequence[Format]:
-        """Masks of numbers, of two values, or of colours; or outlines of COCO, filled."""
+        """Masks of numbers, of two values, or of colours; or outlines of objects, filled."""
         return self.formats_for(None)
 
     def formats_for(self, void_index: int | None) -> Sequence[Format]:
@@ -42,6 +59,16 @@ class SemanticTask(Task):
             BinaryMasks(void_index),
             ColourMasks(void_index),
             CocoSemantic(),
+            Cityscapes(void_index),
+            Ade(void_index),
+            Flattened(Cvat()),
+            Flattened(Datumaro()),
+            Flattened(LabelMe()),
+            Flattened(LabelStudio()),
+            Flattened(OpenImages()),
+            Flattened(Supervisely()),
+            Flattened(Via()),
+            HuggingFaceMasks(void_index),
         )
 
     def complete(
@@ -77,6 +104,30 @@ class SemanticTask(Task):
     ) -> dict[str, Any] | None:
         """Replace labels; pixels of other classes become void."""
         return notes.renumber(annotation, index_of)
+
+    def draw(
+        self,
+        picture_HW3: np.ndarray[Any, Any],
+        size: tuple[int, int],
+        annotation: Mapping[str, Any],
+        class_names: Sequence[str],
+    ) -> np.ndarray[Any, Any]:
+        """Tint the pixels of each class; of what is void, the picture stays as it is."""
+        del size, class_names
+        # Only here: imports need none of it otherwise.
+        from common.masks import drawing  # noqa: PLC0415
+        from common.palette import colour_of  # noqa: PLC0415
+
+        height, width, _ = picture_HW3.shape
+        labels_HW = resized(notes.read(annotation), width, height)
+        shown = sorted(set(labels_HW.ravel().tolist()) - {VOID})
+        masks = [(labels_HW == label, colour_of(label)) for label in shown]
+        return drawing.draw_masks(picture_HW3, masks)
+
+    @property
+    def exporters(self) -> Sequence[DatasetExporter]:
+        """Masks of numbers."""
+        return (IndexMasksExporter(),)
 
     def learner(self) -> Learner:
         """Make the half that needs torch."""

@@ -49,9 +49,9 @@ def test_ids_are_chosen_by_the_server_if_need_be(ask):
         ({"void_index": 0}, "OPTION_UNSUPPORTED", "void_index"),
         ({"source": {}}, "FIELD_REQUIRED", "source"),
         (
-            {"source": {"hugging_face": {"path": "a/b"}}},
-            "SOURCE_UNSUPPORTED",
-            "source.hugging_face",
+            {"source": {"hugging_face": {"path": "a/b/c"}}},
+            "NAME_INVALID",
+            "source.hugging_face.path",
         ),
         ({"source": {"upload": "uploads/x"}}, "NAME_INVALID", "source.upload"),
         ({"source": {"upload": f"uploads/{SHA256}"}}, "UPLOAD_NOT_FOUND", "source.upload"),

@@ -157,7 +157,7 @@ fractions = st.tuples(st.integers(1, 20), st.integers(0, 20), st.integers(0, 20)
 
 
 @given(labeled_images(), fractions, st.integers(0, 5))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_nothing_is_lost_by_balancing(images, fractions, seed):
     """No side loses a class, gets further from its size, or from what pixels and images say."""
     units, pixels = images
@@ -180,7 +180,7 @@ def test_nothing_is_lost_by_balancing(images, fractions, seed):
 
 
 @given(labeled_images(), st.integers(0, 5))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_a_class_of_three_images_or_more_is_on_every_side(images, seed):
     """Where images have one class each; weights take nothing away from that."""
     _, pixels = images

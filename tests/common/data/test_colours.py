@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional as reference
 
@@ -52,7 +52,6 @@ def test_each_change_is_that_of_torchvision(draws, adjust):
     assert torch.allclose(changed_N3HW, adjust(images_N3HW, 1.2), atol=1e-5)
 
 
-@settings(deadline=None)
 @given(draws=DRAWS, height=st.integers(1, 150), width=st.integers(1, 20), seed=st.integers(0, 99))
 def test_bytes_change_as_floats_do(draws, height, width, seed):
     """Whatever the number of strips, up to the last grey level of rounding."""
@@ -67,7 +66,6 @@ def test_bytes_change_as_floats_do(draws, height, width, seed):
     assert (varied_3HW - floats_3HW.clamp(0, 255)).abs().max() <= 0.51
 
 
-@settings(deadline=None)
 @given(draws=DRAWS, seed=st.integers(0, 99))
 def test_nothing_moves(draws, seed):
     """What becomes of a pixel depends on its colour and the mean, not on where it is."""

@@ -121,9 +121,7 @@ def test_mutated_archives(import_archive):
     assert {"/".join(key.split("/")[:4]) for key in left} == imported
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.text(st.sampled_from("ab./\\:C~é\u0301 \n%"), min_size=1, max_size=12),
     pack=st.sampled_from([pack_zip, pack_tar]),
@@ -150,9 +148,7 @@ CELLS = st.text(
 NAMES = CELLS.map(lambda text: text.strip().strip(".")).filter(bool)
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.dictionaries(NAMES, st.tuples(NAMES, CELLS), min_size=1, max_size=8),
     delimiter=st.sampled_from(",;\t|"),

@@ -80,7 +80,7 @@ def test_groups_are_joined_by_way_of_other_images():
 
 
 @given(st.lists(st.tuples(st.integers(-1, 12), st.integers(-1, 12), st.integers(0, 3)), min_size=1))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_units_are_the_connected_components(rows):
     """Equal to merging, again and again, any two units that share a group."""
     groupings = [np.array([row[k] for row in rows]) for k in (0, 1)]

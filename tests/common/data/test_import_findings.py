@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from common.data import findings, importing
+from common.data.tool_findings import TOOL_FINDINGS
 from common.masks.findings import MASK_FINDINGS
 from common.objects.findings import OBJECT_FINDINGS
 from nocode.vision.v1 import finding_pb2
@@ -161,6 +162,13 @@ def test_findings_of_given_splits(import_archive):
     assert findings["CLASS_NOT_IN_TRAIN"] == ["c"]
 
 
+def test_every_finding_of_tools_is_looked_at():
+    """Some test of a format names it."""
+    tests = "".join(path.read_text() for path in Path(__file__).parent.rglob("test_*.py"))
+
+    assert [name for name in TOOL_FINDINGS if f'"{name}"' not in tests] == []
+
+
 def test_every_finding_is_provoked():
     """What an import can find is found in a test above; other ids are those of splits and jobs."""
     folder = Path(importing.__file__).parent
@@ -175,8 +183,8 @@ def test_every_finding_is_provoked():
     provoked |= {"ROWS_REPEATED", "TABLES_IGNORED"}
     provoked |= {"DUPLICATES_ACROSS_SPLITS", "CLASS_NOT_IN_TRAIN"}
 
-    # Those of objects and masks are provoked in the tests of their formats and of their own.
-    elsewhere = set(OBJECT_FINDINGS) | set(MASK_FINDINGS)
+    # Those of objects, masks and tools are provoked in the tests of their formats and of their own.
+    elsewhere = set(OBJECT_FINDINGS) | set(MASK_FINDINGS) | set(TOOL_FINDINGS)
     assert provoked == named & (set(findings.FINDINGS) - elsewhere)
 
 

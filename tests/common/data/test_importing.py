@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import tarfile
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from common.data import examining, importing, shards
 from common.jobs.context import Cancelled, JobContext
+from services.detection.task import DetectionTask
 from tests.common.data.packing import folders, jpeg, pack_tar, pack_zip
 from tests.common.data.pictures import encode, picture
 
@@ -225,3 +227,42 @@ def test_unused_classes_leave_no_gap(import_archive):
     assert list(imported.dataset.classes) == ["b", "c"]
     assert {e.annotation["label"] for e in imported.entries} == {0, 1}
     assert imported.dataset.skipped_count == 1
+
+
+# What is derived is said.
+
+
+@pytest.mark.parametrize(
+    ("line", "derivation"),
+    [
+        ("0 0.5 0.5 0.2 0.2\n", ""),
+        ("0 0.1 0.1 0.5 0.1 0.5 0.5\n", "Boxes are drawn around outlines of objects."),
+    ],
+    ids=["boxes", "outlines"],
+)
+def test_derivation(line, derivation, import_archive):
+    """Of boxes that no file says; of those that one says there is nothing to say."""
+    import_archive.task = DetectionTask()
+    files = {"1.jpg": jpeg(1), "1.txt": line.encode(), "data.yaml": b"names: [a]\n"}
+    first = import_archive(pack_zip(files)).dataset
+    segmentation = [] if not derivation else [[1, 1, 20, 1, 20, 20]]
+    one = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": segmentation}
+    one |= {} if derivation else {"bbox": [1, 1, 19, 19]}
+    document = {
+        "images": [{"id": 1, "file_name": "1.jpg"}],
+        "annotations": [one],
+        "categories": [{"id": 1, "name": "a"}],
+    }
+    files = {"1.jpg": jpeg(1), "a.json": json.dumps(document).encode()}
+    second = import_archive(pack_zip(files)).dataset
+
+    assert (first.format, first.derivation) == ("yolo", derivation)
+    assert (second.format, second.derivation) == ("coco", derivation)
+
+
+def test_the_format_is_explained_unless_it_was_named(import_archive):
+    detected = import_archive(pack_zip(FILES)).dataset
+    named = import_archive(pack_zip(FILES), format="image_folder").dataset
+
+    assert detected.format_reason == "its images lie in folders such as cats, dogs"
+    assert named.format_reason == ""

@@ -49,7 +49,7 @@ def annotated_images(draw):
 
 
 @given(annotated_images(), fractions, st.integers(0, 5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_units_stay_whole_and_no_asked_for_side_is_empty(images, fractions, seed):
     """Every image gets one side, that of its unit; a side has images if there are enough units."""
     units, image, label = images
@@ -73,7 +73,7 @@ def test_units_stay_whole_and_no_asked_for_side_is_empty(images, fractions, seed
 
 
 @given(st.lists(st.integers(20, 90), min_size=1, max_size=12), st.integers(0, 5))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_single_label_shares_are_exact(class_sizes, seed):
     """Sides are as large as their share, and classes on them are, up to rounding."""
     labels = np.repeat(np.arange(len(class_sizes)), class_sizes)
@@ -88,7 +88,7 @@ def test_single_label_shares_are_exact(class_sizes, seed):
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=12), fractions, st.integers(0, 5))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_small_classes_go_to_train_then_test_then_val(class_sizes, fractions, seed):
     """A class of three images is on every side that is asked for; one of two on train and test."""
     labels = np.repeat(np.arange(len(class_sizes)), class_sizes)

@@ -40,6 +40,7 @@ class CountingTask(Task):
 
     name = "classification"
     formats = ()
+    exporters = ()
 
     def classes_of(self, annotation):
         raise NotImplementedError

@@ -9,8 +9,8 @@ from services.classification.task import ClassificationTask
 TASK = ClassificationTask()
 
 
-def test_formats():
-    assert [entry.name for entry in TASK.formats] == ["image_folder", "csv"]
+def test_the_likeliest_formats_come_first():
+    assert [entry.name for entry in TASK.formats][:2] == ["image_folder", "csv"]
 
 
 def test_an_image_shows_its_one_class():

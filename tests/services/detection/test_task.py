@@ -18,8 +18,8 @@ ANNOTATION = {
 }
 
 
-def test_formats_have_their_names():
-    assert [entry.name for entry in TASK.formats] == ["coco", "yolo", "voc", "csv_boxes"]
+def test_the_likeliest_formats_come_first():
+    assert [entry.name for entry in TASK.formats][:4] == ["coco", "yolo", "voc", "csv_boxes"]
 
 
 def test_classes_are_those_of_the_objects():

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from common.data import formats
-from common.data.formats import coco, coco_outlines
+from common.data.formats import coco_outlines, json_parts
 from common.errors import InvalidInput
 from common.objects import drafts
 from tests.common.data.formats.coco_files import COCO, annotation, document, image, one_image, read
@@ -278,7 +278,7 @@ def test_bounds(tree_of, monkeypatch):
         patch.setattr(formats, "MAX_CLASSES", 1)
         with pytest.raises(InvalidInput, match=r"more than 1 classes.* x\.json, category 2"):
             read(tree)
-    monkeypatch.setattr(coco, "MAX_JSON_BYTES", 10)
+    monkeypatch.setattr(json_parts, "MAX_JSON_BYTES", 10)
     with pytest.raises(
         InvalidInput, match=r"x\.json has \d+ bytes; an annotation file may have 10"
     ):

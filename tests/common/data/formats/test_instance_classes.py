@@ -222,7 +222,7 @@ def test_numbers_of_cityscapes_say_the_class(tree_of):
         ("car", "number 26000", False),
         ("car", "number 26001", False),
     ]
-    assert INDEX.detect(tree).startswith("gtFine/train/aachen/aachen_000_019_gtFine_instanceIds")
+    assert INDEX.detect(tree) is None, "the format cityscapes takes it"
     _, _, findings = read(tree)
     assert [one.rpartition(", ")[2] for one in findings["REGIONS_WITHOUT_OBJECTS"]] == [
         "number 7",

@@ -175,7 +175,7 @@ def test_masks_that_cannot_be_read_are_named(tree_of, mask, reason):
 
 
 @given(st.sampled_from(["masks/0.png", "masks/0.json"]), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_damaged_files_are_findings(tmp_path_factory, path, data):
     """Whatever has happened to a mask or a file with classes, nothing is raised but for a user."""
     files = pairs(MASK, MASK) | {"masks/0.json": json.dumps(NAMES).encode()}

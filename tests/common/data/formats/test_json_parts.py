@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from common.data.formats import json_parts
 from common.data.formats.json_parts import JsonError, parts
+from common.errors import InvalidInput
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
@@ -30,9 +31,7 @@ def whole(tree, path="a.json"):
     return found
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     document=st.dictionaries(st.text(max_size=5), VALUES, max_size=5),
     indent=st.sampled_from([None, 0, 2]),
@@ -97,3 +96,12 @@ def test_a_part_is_bounded(tree_of, monkeypatch):
 
     with pytest.raises(JsonError):
         whole(tree_of(**{"a.json": json.dumps({"a": ["x" * 500]}).encode()}))
+
+
+def test_files_that_are_too_large_are_refused(tree_of, monkeypatch):
+    tree = tree_of(**{"a.json": b"[1, 2]"})
+    json_parts.check_size(tree, "a.json")
+    monkeypatch.setattr(json_parts, "MAX_JSON_BYTES", 5)
+
+    with pytest.raises(InvalidInput, match=r"a\.json has 6 bytes; .* may have 5\. Split it"):
+        json_parts.check_size(tree, "a.json")

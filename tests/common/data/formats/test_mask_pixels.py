@@ -136,7 +136,7 @@ def test_unreadable(data, read):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, about damaged metadata
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from([
         encode(VALUES, "PNG"), encode_image(palette(VALUES), "PNG"), png(4, [b"\x01\x2f"], 4),

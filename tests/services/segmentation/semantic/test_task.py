@@ -65,8 +65,8 @@ def imported(tmp_path, files, void_index=None):
     return reading.classes, found, {f.id: list(f.examples) for f in report.findings()}
 
 
-def test_formats_have_their_names():
-    assert [entry.name for entry in TASK.formats] == [
+def test_the_likeliest_formats_come_first():
+    assert [entry.name for entry in TASK.formats][:4] == [
         "index_masks", "binary_masks", "colour_masks", "coco_semantic"
     ]  # fmt: skip
 
