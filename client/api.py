@@ -133,6 +133,11 @@ class Client:
         """Return a data set."""
         return self._call(self._datasets.GetDataset, dataset_pb2.GetDatasetRequest(name=name))
 
+    def export_dataset(self, name: str, format: str = "") -> job_pb2.Job:  # noqa: A002 - see `export`
+        """Queue the writing of a data set in a format that other programs read."""
+        request = dataset_pb2.ExportDatasetRequest(name=name, format=format)
+        return self._call(self._datasets.ExportDataset, request)
+
     # Pipelines.
 
     def create_pipeline(
@@ -162,6 +167,10 @@ class Client:
     def model(self, name: str) -> model_pb2.Model:
         """Return a model."""
         return self._call(self._models.GetModel, model_pb2.GetModelRequest(name=name))
+
+    def model_of(self, name: str) -> str:
+        """Return the name of the model that is meant by a model's name, or by a pipeline's."""
+        return self.pipeline(name).model or name if "/pipelines/" in name else name
 
     def evaluate(self, name: str, subset: str = "", dataset: str = "") -> job_pb2.Job:
         """Queue the measurement of a model, or of a pipeline's model."""
@@ -253,7 +262,7 @@ class Client:
         """Return the newest of a collection, over all tasks or one.
 
         Args:
-            collection: `datasets`, `pipelines`, `jobs`, `models` or `architectures`.
+            collection: `datasets`, `pipelines`, `jobs`, `models`, `architectures` or `formats`.
             task: E.g. `classification`; `-` means all.
             limit: At most this many.
         """
@@ -266,6 +275,7 @@ class Client:
                 self._pipelines.ListArchitectures,
                 pipeline_pb2.ListArchitecturesRequest,
             ),
+            "formats": (self._datasets.ListFormats, dataset_pb2.ListFormatsRequest),
         }
         method, kind = kinds[collection]
         found: list[Message] = []
@@ -300,6 +310,12 @@ class Client:
             return method(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise CallFailed.from_rpc_error(error, self.address) from None
+
+
+def validated(job: job_pb2.Job) -> dataset_pb2.Dataset | None:
+    """Return the data set that an import would have made, if that was all it was to find out."""
+    dataset = dataset_pb2.Dataset()
+    return dataset if job.validated.Unpack(dataset) else None
 
 
 def _pieces(

@@ -7,15 +7,26 @@ server refused or the job did not succeed, 2 wrong arguments, 3 no server, 130 s
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from client import answers, arguments, as_json, console, display, evaluations, session
+from client import (
+    answers,
+    arguments,
+    as_json,
+    console,
+    data_commands,
+    display,
+    evaluations,
+    session,
+)
 from client.channel import DEFAULT_ADDRESS, Security
 from client.errors import CallFailed, JobFailed
+from client.labeling import LabelFormat, Labels
 from client.predicting import predict_files
 from nocode.vision.v1 import pipeline_pb2, prediction_pb2
 
@@ -62,23 +73,6 @@ def options(
     session.options.as_json = json
 
 
-TaskOption = Annotated[
-    str,
-    typer.Option(
-        "--task",
-        "-t",
-        help="What to train for: classification, detection, semantic-segmentation or "
-        "instance-segmentation.",
-    ),
-]
-AllTasks = Annotated[str, typer.Option("--task", "-t", help="Only this task; - means all.")]
-Limit = Annotated[int, typer.Option(min=1, help="At most this many, newest first.")]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once; see `watch`.")]
-SaveTo = Annotated[
-    Path | None, typer.Option("--save", file_okay=False, help="Folder for the pictures.")
-]
-
-
 class MaskFormat(StrEnum):
     """How masks are sent."""
 
@@ -93,37 +87,9 @@ MASK_FORMATS = {
 }
 
 
-@app.command("import")
-def import_(
-    source: Annotated[str, typer.Argument(help="An archive, a folder, or s3://BUCKET/KEY.")],
-    task: TaskOption = "classification",
-    dataset_id: Annotated[str, typer.Option("--id", help="Id of the data set.")] = "",
-    name: Annotated[str, typer.Option(help="A name for people.")] = "",
-    format: Annotated[str, typer.Option(help="E.g. image_folder or coco; else detected.")] = "",  # noqa: A002
-    void_index: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=65535,
-            help="Of semantic-segmentation: the value of pixels that nobody labeled.",
-        ),
-    ] = None,
-    no_wait: NoWait = False,
-) -> None:
-    """Import labeled images as a data set."""
-    with session.connected() as client:
-        job = client.import_dataset(
-            task,
-            session.source_of(client, task, source),
-            dataset_id=dataset_id,
-            display_name=name,
-            format=format,
-            void_index=void_index,
-        )
-        job = session.finish(client, job, no_wait)
-        if job.dataset:
-            dataset = client.dataset(job.dataset)
-            session.show(dataset, lambda: display.dataset(dataset))
+app.command("import")(data_commands.import_)
+app.command()(data_commands.dataset)
+app.command()(data_commands.formats)
 
 
 @app.command()
@@ -140,8 +106,8 @@ def train(
     pipeline_id: Annotated[str, typer.Option("--id", help="Id of the pipeline.")] = "",
     name: Annotated[str, typer.Option(help="A name for people.")] = "",
     group_by: Annotated[str, typer.Option(help="column:NAME or path:REGEX.")] = "",
-    no_wait: NoWait = False,
-    save: SaveTo = None,
+    no_wait: arguments.NoWait = False,
+    save: arguments.SaveTo = None,
 ) -> None:
     """Train a model on a data set, and measure it on images held out."""
     own = {
@@ -173,7 +139,7 @@ def train(
         if job.model:
             model = client.model(job.model)
             session.show(model, lambda: display.model(model))
-            session.save_plots(client, job.name, model.evaluation, save)
+            session.save_plots(client, job.name, model.evaluation.plots, save)
 
 
 @app.command()
@@ -198,15 +164,15 @@ def evaluate(
     name: Annotated[str, typer.Argument(help="A model or a pipeline.")],
     subset: Annotated[str, typer.Option(help="train, val or test; else test.")] = "",
     dataset: Annotated[str, typer.Option(help="Another data set to measure on.")] = "",
-    no_wait: NoWait = False,
-    save: SaveTo = None,
+    no_wait: arguments.NoWait = False,
+    save: arguments.SaveTo = None,
 ) -> None:
     """Measure a model on images."""
     with session.connected() as client:
         job = session.finish(client, client.evaluate(name, subset, dataset), no_wait)
         if job.HasField("evaluation"):
             session.show(job.evaluation, lambda: evaluations.evaluation(job.evaluation))
-            session.save_plots(client, job.name, job.evaluation, save)
+            session.save_plots(client, job.name, job.evaluation.plots, save)
 
 
 @app.command()
@@ -234,8 +200,17 @@ def predict(
     tiling: Annotated[
         bool, typer.Option("--tiling", help="Look for small objects in pieces of large images.")
     ] = False,
+    format: Annotated[  # noqa: A002
+        LabelFormat | None,
+        typer.Option(help="Write objects, with copies of the images, as a data set to --output."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", file_okay=False, help="New folder for the data set."),
+    ] = None,
 ) -> None:
     """Ask a model what it sees in images."""
+    arguments.check_labels(name, format, output, mask_format)
     wanted = prediction_pb2.PredictOptions(
         overlay=overlay is not None,
         mask_format=MASK_FORMATS[mask_format],
@@ -249,9 +224,16 @@ def predict(
     for folder in (overlay, masks):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-    with session.connected() as client:
+    with session.connected() as client, ExitStack() as opened:
+        labels = None
+        if format and output:
+            labeler = client.model(client.model_of(name))
+            name = labeler.name
+            labels = opened.enter_context(Labels(output, format, labeler.classes))
         for batch, response in predict_files(client, name, images, wanted):
             for path, seen in zip(batch, response.predictions, strict=True):
+                if labels and not seen.HasField("error"):
+                    labels.add(path, seen)
                 drawn = answers.save_overlay(seen, path, overlay) if overlay else None
                 saved = answers.save_masks(seen, path, masks) if masks else None
                 if drawn:
@@ -264,19 +246,28 @@ def predict(
                 else:
                     answers.show(path, seen, width)
                 failed = failed or seen.HasField("error")
+    if output:
+        console.note(f"Saved {output}")
     if failed:
         raise typer.Exit(1)
 
 
 @app.command()
 def export(
-    name: Annotated[str, typer.Argument(help="A model or a pipeline.")],
+    name: Annotated[str, typer.Argument(help="A model, a pipeline or a data set.")],
     output: Annotated[Path, typer.Option("--output", "-o", dir_okay=False, help="File to write.")],
-    format: Annotated[str, typer.Option(help="onnx or safetensors.")] = "onnx",  # noqa: A002
+    format: Annotated[  # noqa: A002
+        str,
+        typer.Option(
+            help="Of a model onnx or safetensors. Of a data set coco or yolo, or what its task "
+            "has. Else the first that there is."
+        ),
+    ] = "",
 ) -> None:
-    """Write a model in another format, and save the file."""
+    """Write a model or a data set in another format, and save the file."""
     with session.connected() as client:
-        job = session.finish(client, client.export(name, format), no_wait=False)
+        queue = client.export_dataset if "/datasets/" in name else client.export
+        job = session.finish(client, queue(name, format), no_wait=False)
         client.download(job.name, job.export.uri, output)
         session.show(job.export, lambda: console.note(f"Saved {output}"))
 
@@ -289,25 +280,25 @@ def delete(name: Annotated[str, typer.Argument(help="A data set, pipeline or mod
 
 
 @app.command()
-def datasets(task: AllTasks = "-", limit: Limit = 20) -> None:
+def datasets(task: arguments.AllTasks = "-", limit: arguments.Limit = 20) -> None:
     """List data sets."""
     _list("datasets", task, limit)
 
 
 @app.command()
-def pipelines(task: AllTasks = "-", limit: Limit = 20) -> None:
+def pipelines(task: arguments.AllTasks = "-", limit: arguments.Limit = 20) -> None:
     """List pipelines."""
     _list("pipelines", task, limit)
 
 
 @app.command()
-def jobs(task: AllTasks = "-", limit: Limit = 20) -> None:
+def jobs(task: arguments.AllTasks = "-", limit: arguments.Limit = 20) -> None:
     """List jobs."""
     _list("jobs", task, limit)
 
 
 @app.command()
-def models(task: AllTasks = "-", limit: Limit = 20) -> None:
+def models(task: arguments.AllTasks = "-", limit: arguments.Limit = 20) -> None:
     """List models."""
     _list("models", task, limit)
 
@@ -315,7 +306,7 @@ def models(task: AllTasks = "-", limit: Limit = 20) -> None:
 @app.command()
 def architectures(
     name: Annotated[str, typer.Argument(help="Show the settings of this one.")] = "",
-    task: AllTasks = "-",
+    task: arguments.AllTasks = "-",
 ) -> None:
     """List what can be trained; with a name, its settings."""
     with session.connected() as client:

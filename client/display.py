@@ -50,10 +50,40 @@ def dataset(data: dataset_pb2.Dataset) -> None:
         cells += [share(count.pixel_count, pixels)] if pixels else []
         table.add_row(count.class_name, str(count.image_count), *cells)
     out.print(table)
+    if data.format_reason:
+        out.print(f"Read as {data.format}, since {data.format_reason}.")
+    if data.derivation:
+        out.print(data.derivation)
+    if data.mapped_classes:
+        out.print(_mapping(data))
     if data.given_splits:
         splits = ", ".join(f"{split.subset} {split.image_count}" for split in data.given_splits)
         out.print(f"Splits in the data: {splits}")
     findings(data.findings)
+
+
+def _mapping(data: dataset_pb2.Dataset) -> Table:
+    pixels = sum(one.pixel_count for one in data.mapped_classes)
+    table = Table("in the data", "here")
+    for heading in ("images", "pixels" if pixels else "objects"):
+        table.add_column(heading, justify="right")
+    for one in data.mapped_classes:
+        amount = one.pixel_count if pixels else one.object_count
+        table.add_row(one.source, one.target or "(dropped)", str(one.image_count), str(amount))
+    return table
+
+
+def formats(found: Sequence[dataset_pb2.DatasetFormat]) -> None:
+    """Show formats in full: what they look like, how they are known, what is read."""
+    for one in found:
+        out.print(f"{one.name}, for {one.task.removeprefix('tasks/')}", style="bold")
+        out.print(f"  {one.description}.")
+        for line in one.layout.splitlines():
+            out.print(f"      {line}")
+        about = {"Detected by": one.detection, "Kept": one.kept, "Dropped": one.dropped}
+        for heading, text in about.items():
+            if text:
+                out.print(f"  {heading}: {text}")
 
 
 def model(trained: model_pb2.Model) -> None:
@@ -69,6 +99,7 @@ def job(shown: job_pb2.Job) -> None:
     """Show a job in a line, and its result."""
     state = job_pb2.Job.State.Name(shown.state).removeprefix("STATE_")
     result = shown.dataset or shown.model or shown.export.uri
+    result = result or ("validated" if shown.HasField("validated") else "")
     out.print(f"{shown.name}  {state}  {result}".rstrip())
     if shown.HasField("evaluation"):
         evaluation(shown.evaluation)
@@ -110,6 +141,11 @@ def listing(collection: str, found: Sequence[Any]) -> None:
             "task": lambda a: a.task.removeprefix("tasks/"),
             "weights": lambda a: f"{a.parameter_count / 1e6:.1f} M",
             "image px": lambda a: str(a.recipe.image_size_px),
+        },
+        "formats": {
+            "name": lambda f: f.name,
+            "task": lambda f: f.task.removeprefix("tasks/"),
+            "how to lay out files": lambda f: f.description,
         },
     }
     table = Table()

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from client import as_json, console, display, progress
+from client import arguments, as_json, console, display, progress
 from client.api import Client
 from client.channel import Security
 from client.errors import JobFailed
 from nocode.vision.v1 import dataset_source_pb2, job_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from google.protobuf.message import Message
 
@@ -50,17 +50,35 @@ def connected() -> Iterator[Client]:
         yield client
 
 
-def source_of(client: Client, task: str, source: str) -> dataset_source_pb2.DatasetSource:
-    """Return what to import: an address in a bucket, or a file or folder, which is uploaded.
+def source_of(
+    client: Client, task: str, source: str, hub: Sequence[str] = ()
+) -> dataset_source_pb2.DatasetSource:
+    """Return what to import: an address in a bucket or of the hub, or a file or folder.
+
+    The last are uploaded.
+
+    Args:
+        client: Uploads.
+        task: What the data is for.
+        source: As typed.
+        hub: FIELD=VALUE of `HuggingFaceSource`.
 
     Raises:
-        typer.BadParameter: It is neither.
+        typer.BadParameter: It is none of these, or `hub` says something of another than the hub's.
     """
+    if source.startswith(arguments.HUB):
+        return dataset_source_pb2.DatasetSource(hugging_face=arguments.hub_source(source, hub))
+    if hub:
+        raise typer.BadParameter(
+            f"--hub {hub[0]}: {source} is not of the hub; that begins with {arguments.HUB}."
+        )
     if source.startswith("s3://"):
         return dataset_source_pb2.DatasetSource(uri=source)
     path = Path(source)
     if not path.exists():
-        raise typer.BadParameter(f"{source} is neither a file, nor a folder, nor an s3:// address.")
+        raise typer.BadParameter(
+            f"{source} is neither a file, nor a folder, nor an s3:// or {arguments.HUB} address."
+        )
     with progress.upload_bar(path) as tell:
         return dataset_source_pb2.DatasetSource(upload=client.upload(task, path, tell))
 
@@ -100,13 +118,13 @@ def check(ended: job_pb2.Job) -> None:
 
 
 def save_plots(
-    client: Client, job: str, evaluation: evaluation_pb2.Evaluation, folder: Path | None
+    client: Client, job: str, plots: Iterable[evaluation_pb2.Plot], folder: Path | None
 ) -> None:
-    """Save the plots of an evaluation; every picture's path is printed."""
+    """Save the plots that a job has made; every picture's path is printed."""
     if folder is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    for plot in evaluation.plots:
+    for plot in plots:
         path = client.download(job, plot.uri, folder / plot.uri.rsplit("/", 1)[-1])
         console.note(f"Saved {path}  ({plot.title})")
 

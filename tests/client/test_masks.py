@@ -29,7 +29,7 @@ def as_png(mask):
     return prediction_pb2.Mask(png=file.getvalue())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     mask=hnp.arrays(np.uint8, st.tuples(st.integers(1, 60), st.integers(1, 60)),
                     elements=st.integers(0, 1)),
