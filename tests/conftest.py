@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from common import tracing
 from common.storage.bucket import Bucket
 from deploy.local.embedded_s3 import EmbeddedS3
 from deploy.local.stack import SERVICES, LocalStack
+from tests.common.otlp import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,3 +72,20 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     env = {service: {"NOCODE_TRAIN_THREADS": "1", "NOCODE_WEIGHTS_URL": ""} for service in SERVICES}
     with LocalStack(tmp_path_factory.mktemp("stack"), env=env) as running:
         yield running
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    """A collector of traces."""
+    with Collector() as running:
+        yield running
+
+
+@pytest.fixture
+def traced(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Trace in this process, and in those that it starts."""
+    for name, value in collector.environment.items():
+        monkeypatch.setenv(name, value)
+    tracing.set_up("test")
+    yield
+    tracing.shut_down()

@@ -8,20 +8,19 @@ import socket
 import sys
 import time
 import urllib.request
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from deploy.local.process import Process, ProcessFailed
+from deploy.local.process import Process, ProcessFailed, Startable
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 _LOOPBACK = "127.0.0.1"
 # It imports half of the world, which takes a while on a busy machine.
 _READY_S = 120.0
 
 
-class LocalMlflow:
+class LocalMlflow(Startable):
     """An MLflow process with SQLite; a context manager that ends it.
 
     Args:
@@ -34,18 +33,6 @@ class LocalMlflow:
         self._directory = directory
         self._port = port
         self._process: Process | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:

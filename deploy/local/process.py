@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import TracebackType
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -28,6 +30,34 @@ os.execvp(sys.argv[3], sys.argv[3:])
 
 class ProcessFailed(Exception):
     """A child process ended, or was not ready in time; the message ends with its log's tail."""
+
+
+class Startable(ABC):
+    """Something of processes that runs while it is entered; what came up before a failure ends."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it and return once it can be used."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it, if it was started."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
 
 
 class Process:

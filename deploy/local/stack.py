@@ -9,16 +9,15 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from common.settings import StorageSettings
 from deploy.local.embedded_s3 import EmbeddedS3
 from deploy.local.mlflow import LocalMlflow
-from deploy.local.process import Process, wait_until_ready
+from deploy.local.process import Process, Startable, wait_until_ready
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
 
 S3 = "s3"
 MLFLOW = "mlflow"
@@ -30,7 +29,7 @@ _LOOPBACK = "127.0.0.1"
 _READY_S = 120.0
 
 
-class LocalStack:
+class LocalStack(Startable):
     """A context manager that starts everything, and ends it in order.
 
     Its parts are `s3`, `mlflow`, the task services and `gateway`.
@@ -69,22 +68,6 @@ class LocalStack:
         self._env = env or {}
         self._processes: dict[str, Process] = {}
         self._ports = {GATEWAY: {"port": gateway_port, "metrics_port": gateway_metrics_port}}
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     @property
     def address(self) -> str:

@@ -9,13 +9,12 @@ import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from deploy.local.process import REPOSITORY, Process, ProcessFailed
+from deploy.local.process import REPOSITORY, Process, ProcessFailed, Startable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
 FOLDER = Path(__file__).parent
 TOOLS = REPOSITORY / "build" / "tools"
@@ -40,7 +39,7 @@ def tool(name: str) -> Path:
     )
 
 
-class Prometheus:
+class Prometheus(Startable):
     """A context manager that starts a Prometheus and ends it.
 
     Args:
@@ -66,22 +65,6 @@ class Prometheus:
         self._interval_s = interval_s
         self._rules = rules.resolve()
         self._process: Process | None = None
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:

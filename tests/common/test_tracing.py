@@ -18,7 +18,6 @@ from common.reasons import Reason
 from common.rpc import handlers
 from common.rpc.metrics import ServerMetrics
 from nocode.vision.v1 import job_pb2, job_pb2_grpc
-from tests.common.otlp import Collector
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -60,22 +59,6 @@ class Jobs(job_pb2_grpc.JobServiceServicer):
     async def DownloadArtifact(self, request, context):
         raise NotImplementedError
         yield
-
-
-@pytest.fixture
-def collector():
-    with Collector() as running:
-        yield running
-
-
-@pytest.fixture
-def traced(collector, monkeypatch):
-    """Trace in this process."""
-    for name, value in collector.environment.items():
-        monkeypatch.setenv(name, value)
-    tracing.set_up("test")
-    yield
-    tracing.shut_down()
 
 
 @pytest.fixture

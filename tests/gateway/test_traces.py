@@ -4,29 +4,12 @@ import asyncio
 
 import pytest
 
-from common import tracing
 from nocode.vision.v1 import job_pb2_grpc
-from tests.common.otlp import Collector
 from tests.gateway.calls import get, watch
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
 METADATA = (("traceparent", f"00-{TRACE}-{CALLER}-01"), ("tracestate", "a=b"))
-
-
-@pytest.fixture
-def collector():
-    with Collector() as running:
-        yield running
-
-
-@pytest.fixture
-def traced(collector, monkeypatch):
-    for name, value in collector.environment.items():
-        monkeypatch.setenv(name, value)
-    tracing.set_up("gateway")
-    yield
-    tracing.shut_down()
 
 
 async def ask(stub):

@@ -1,25 +1,6 @@
 """A job remembers the trace of the call that made it, and its worker goes on with it."""
 
-import pytest
-
 from common import tracing
-from tests.common.otlp import Collector
-
-
-@pytest.fixture
-def collector():
-    with Collector() as running:
-        yield running
-
-
-@pytest.fixture
-def traced(collector, monkeypatch):
-    """Trace in this process and in those that it starts."""
-    for name, value in collector.environment.items():
-        monkeypatch.setenv(name, value)
-    tracing.set_up("test")
-    yield
-    tracing.shut_down()
 
 
 def test_a_worker_is_part_of_the_trace_that_made_its_job(
