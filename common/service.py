@@ -27,6 +27,7 @@ from common.serving.servicers.models import ModelServicer
 from common.serving.servicers.pipelines import PipelineServicer
 from common.serving.servicers.prediction import PredictionServicer
 from common.storage import metrics as storage_metrics
+from common.tracking.pages import pages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +71,7 @@ async def serve(tasks: Sequence[Task], settings: ServiceSettings, bucket: Bucket
     servicers = [
         DatasetServicer(Datasets(bucket, settings, tasks, jobs)),
         PipelineServicer(Pipelines(bucket, tasks, jobs, settings)),
-        ModelServicer(Models(bucket, tasks, jobs)),
+        ModelServicer(Models(bucket, tasks, jobs, pages(bucket, settings))),
         JobServicer(jobs, task_names),
         PredictionServicer(predictor),
     ]

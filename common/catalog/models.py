@@ -57,7 +57,7 @@ class Models:
     """
 
     def __init__(
-        self, bucket: Bucket, tasks: Iterable[Task], jobs: Jobs, pages: Pages | None = None
+        self, bucket: Bucket, tasks: Iterable[Task], jobs: Jobs, pages: Pages | None
     ) -> None:
         self._bucket = bucket
         self._pages = pages

@@ -65,7 +65,7 @@ async def service(bucket, jobs, settings):
         server,
         [
             PipelineServicer(Pipelines(bucket, tasks, jobs, settings)),
-            ModelServicer(Models(bucket, tasks, jobs)),
+            ModelServicer(Models(bucket, tasks, jobs, pages=None)),
         ],
         ServerMetrics(CollectorRegistry()),
     )
