@@ -99,8 +99,9 @@ def _run(context: JobContext, report: Report) -> str | dataset_pb2.Dataset:
     )
     with _fetch(context, limits, report) as tree:
         void_index = spec.void_index if spec.HasField("void_index") else None
-        layout = formats.choose(context.task.formats_for(void_index), spec.format, tree)
-        reason = "" if spec.format else layout.detect(tree) or ""
+        layout, reason = formats.choose_with_reason(
+            context.task.formats_for(void_index), spec.format, tree
+        )
         context.progress(phase="Reading labels")
         reading = layout.read(tree, report, max_records=limits.members)
         left_out = _left_out_before(report)

@@ -119,17 +119,24 @@ def check_class_count(class_count: int, example: str) -> None:
 
 
 def choose(formats: Sequence[Format], named: str, tree: Tree) -> Format:
-    """Return the format called `named`, or the only one that the files look like.
+    """Return the format called `named`, or the only one that the files look like."""
+    return choose_with_reason(formats, named, tree)[0]
+
+
+def choose_with_reason(formats: Sequence[Format], named: str, tree: Tree) -> tuple[Format, str]:
+    """Return what `choose` does, and why; without a reason if it is named.
+
+    To detect takes about as long as to read, for large annotation files: it is done once.
 
     Raises:
         InvalidInput: None is called so; or the name is empty and no format, or more than one, fits,
             or there is no image.
     """
     if named:
-        return by_name(formats, named)
+        return by_name(formats, named), ""
     fitting = [(entry, reason) for entry in formats if (reason := entry.detect(tree))]
     if len(fitting) == 1:
-        return fitting[0][0]
+        return fitting[0]
     if fitting:
         raise InvalidInput(
             Reason.FORMAT_AMBIGUOUS,

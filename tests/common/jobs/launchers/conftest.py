@@ -124,7 +124,7 @@ def ended(launcher, job, timeout_s=20.0):
     deadline = time.monotonic() + timeout_s
     while (end := launcher.poll(job)) is None:
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.02)  # between looks; the deadline is above
     return end
 
 

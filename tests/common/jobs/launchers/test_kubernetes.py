@@ -178,6 +178,7 @@ class TestWatching:
         (name,) = names_of(kube)
         wait_until(lambda: kube.nodes.process(name).poll() is not None)
 
+        # For a while nothing may be known, so a while has to pass.
         polls = [launcher.poll(job) for _ in range(20) if not time.sleep(0.02)]
         launcher.stop(job)
         unknown = launcher.has(pb.Job(name=job.name, owner="x", attempt=9))

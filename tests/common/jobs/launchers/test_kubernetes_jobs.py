@@ -99,7 +99,7 @@ class TestWaiting:
         wait_for(
             job, lambda job: job.waiting_reason == "Waits for a machine: 0/3 nodes are available"
         )
-        time.sleep(settings.job_lease_s + 1.5)
+        time.sleep(settings.job_lease_s + 1.5)  # a lease has to pass: that is tested
         waiting = jobs.get(names.parse(job.name))
         kube.nodes.hold = None
         wait_for(job, lambda job: is_counting(job) and not job.waiting_reason)
@@ -124,7 +124,7 @@ class TestWaiting:
         waiting = create("count 1", dataset="e")
 
         wait_for(waiting, lambda job: job.waiting_reason.startswith("Waits for the cluster: "))
-        time.sleep(settings.job_lease_s + 1.0)
+        time.sleep(settings.job_lease_s + 1.0)  # a lease has to pass: that is tested
         kube.api.start()
 
         for job in (running, waiting):
@@ -372,9 +372,9 @@ class TestServiceKilled:
         wait_until(kube.api.pods) if hold == {} else wait_for(job, is_counting)
 
         kill(service)
-        time.sleep(settings.job_lease_s + 1.0)
+        time.sleep(settings.job_lease_s + 1.0)  # a lease has to pass: that is tested
         start_service()
-        time.sleep(settings.job_lease_s + 2.0)
+        time.sleep(settings.job_lease_s + 2.0)  # a lease has to pass: that is tested
         kube.nodes.hold = None
         ended = wait_until_ended(job)
 
